@@ -10,7 +10,19 @@ from dataclasses import dataclass
 
 
 class ParkgridError(Exception):
-    """Base of everything Parkgrid raises on purpose."""
+    """Base of everything Parkgrid raises on purpose; survives pickling with its attributes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The inherited way calls the class with its message, which most constructors do not take.
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(
+    type_: type[ParkgridError], args: tuple[object, ...], attributes: dict[str, object]
+) -> ParkgridError:
+    error = type_.__new__(type_, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class PermanentError(ParkgridError):

@@ -27,8 +27,18 @@ _encoder = msgspec.json.Encoder()
 _decoders: dict[object, msgspec.json.Decoder[object]] = {}
 
 
+class _KeywordOnly(msgspec.StructMeta):
+    """Makes every subclass keyword-only; msgspec inherits its other options, but not this one."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, object], **options: object
+    ) -> type:
+        options.setdefault("kw_only", True)
+        return super().__new__(mcls, name, bases, namespace, **options)  # type: ignore[arg-type]
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Wire(msgspec.Struct, metaclass=_KeywordOnly, frozen=True, forbid_unknown_fields=True):
     """Base of every message on the wire: immutable, keyword-only, no unknown fields."""
 
 
