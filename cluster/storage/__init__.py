@@ -1,0 +1,1 @@
+"""Durable state: the implementations of the stores that the ports describe."""

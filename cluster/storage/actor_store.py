@@ -1,0 +1,189 @@
+"""Durable state of one actor in one SQLite file: checkpoint, outbox and documents, epoch-fenced.
+
+Every write checks the writer's epoch inside the transaction that writes, so a predecessor that is
+still alive cannot overwrite its successor. The file is in WAL mode with ``synchronous=FULL``: what
+a call returned from survives the loss of the process and of the machine's power.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from controllers.kernel.errors import DomainError, FencedError, StorageUnavailableError
+from controllers.ports import OutboxRecord
+
+OUTBOX_MAX_RECORDS = 200_000
+"""Beyond this the oldest unconfirmed records are given up; the gap shows in ``seq``."""
+
+_BUSY_WAIT_S = 2.0
+_ACTOR_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS writer (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL);
+INSERT OR IGNORE INTO writer VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS checkpoint (
+    id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, at TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS document (
+    serial INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (kind, id));
+"""
+
+
+def open_actor_store(directory: str, actor_id: str) -> SqliteActorStore:
+    """Return the store of an actor; with ``functools.partial(open_actor_store, dir)`` a factory.
+
+    Raises:
+        DomainError: the id cannot name a file.
+        StorageUnavailableError: the file cannot be opened.
+    """
+    if not _ACTOR_ID.fullmatch(actor_id):
+        raise DomainError("actor_id", actor_id, f"must match {_ACTOR_ID.pattern}")
+    return SqliteActorStore(Path(directory) / f"{actor_id}.sqlite")
+
+
+class SqliteActorStore:
+    """An ActorStore on one file; the actor's id is the file's stem. Safe to share by threads.
+
+    Raises:
+        StorageUnavailableError: the file cannot be opened, is locked by another process for longer
+            than ``busy_wait_s``, or its disk refuses.
+    """
+
+    def __init__(self, path: Path, *, busy_wait_s: float = _BUSY_WAIT_S) -> None:
+        self._actor_id = path.stem
+        self._path = path
+        self._lock = threading.Lock()
+        with self._mapped():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=busy_wait_s, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+
+    def acquire(self) -> int:
+        """Take a new epoch, greater than any before; fences off all predecessors."""
+        with self._transaction() as db:
+            row = db.execute("UPDATE writer SET epoch = epoch + 1 RETURNING epoch").fetchone()
+            return int(row[0])
+
+    def load(self) -> bytes | None:
+        """Return the last checkpoint."""
+        row = self._one("SELECT body FROM checkpoint")
+        return None if row is None else bytes(row[0])
+
+    def commit(
+        self, epoch: int, checkpoint: bytes | None, records: Sequence[tuple[str, datetime, bytes]]
+    ) -> None:
+        """Write a checkpoint (None keeps the last) and append records, atomically.
+
+        Raises:
+            FencedError: a later epoch has been acquired; nothing was written.
+        """
+        with self._transaction(epoch) as db:
+            if checkpoint is not None:
+                db.execute(
+                    "INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?)", (epoch, checkpoint)
+                )
+            if records:
+                db.executemany(
+                    "INSERT INTO outbox (kind, at, data) VALUES (?, ?, ?)",
+                    [(kind, at.isoformat(), data) for kind, at, data in records],
+                )
+                db.execute(
+                    "DELETE FROM outbox WHERE seq <= (SELECT max(seq) FROM outbox) - ?",
+                    (OUTBOX_MAX_RECORDS,),
+                )
+
+    def put_document(self, epoch: int, kind: str, id_: str, body: bytes) -> None:
+        """Keep a document; the last of an id wins.
+
+        Raises:
+            FencedError: a later epoch has been acquired; nothing was written.
+        """
+        with self._transaction(epoch) as db:
+            db.execute(
+                "INSERT OR REPLACE INTO document (kind, id, body) VALUES (?, ?, ?)",
+                (kind, id_, body),
+            )
+
+    def document(self, kind: str, id_: str) -> bytes | None:
+        """Return a kept document."""
+        row = self._one("SELECT body FROM document WHERE kind = ? AND id = ?", kind, id_)
+        return None if row is None else bytes(row[0])
+
+    def documents(self, kind: str, limit: int) -> list[bytes]:
+        """Return the newest documents of a kind, newest first."""
+        sql = "SELECT body FROM document WHERE kind = ? ORDER BY serial DESC LIMIT ?"
+        return [bytes(body) for (body,) in self._all(sql, kind, limit)]
+
+    def pending(self, limit: int) -> list[OutboxRecord]:
+        """Return the oldest records not yet confirmed."""
+        rows = self._all("SELECT seq, kind, at, data FROM outbox ORDER BY seq LIMIT ?", limit)
+        return [
+            OutboxRecord(
+                actor_id=self._actor_id,
+                seq=int(seq),
+                kind=str(kind),
+                at=datetime.fromisoformat(str(at)),
+                data=msgspec.json.decode(data, type=dict[str, object]),
+            )
+            for seq, kind, at, data in rows
+        ]
+
+    def confirm(self, up_to_seq: int) -> None:
+        """Forget records up to and including a sequence number."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM outbox WHERE seq <= ?", (up_to_seq,))
+
+    def close(self) -> None:
+        """Release files."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self, epoch: int | None = None) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._mapped():
+            # IMMEDIATE takes the write lock first, so the epoch read below cannot go stale.
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                if epoch is not None:
+                    self._check(epoch)
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _check(self, epoch: int) -> None:
+        (current,) = self._db.execute("SELECT epoch FROM writer").fetchone()
+        if epoch != current:
+            raise FencedError(self._actor_id, epoch, int(current))
+
+    def _one(self, sql: str, *values: object) -> tuple[bytes, ...] | None:
+        rows = self._all(sql, *values)
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, *values: object) -> list[tuple[bytes, ...]]:
+        with self._lock, self._mapped():
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageUnavailableError(f"{self._path.name}: {error}") from error
