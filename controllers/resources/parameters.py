@@ -62,6 +62,11 @@ def check_parameters(
     return values, problems
 
 
+def number(values: Mapping[str, ParameterValue], name: str) -> float:
+    """Return a checked numeric or boolean value as a float."""
+    return float(values[name])
+
+
 def _broken_rule(row: Parameter, value: object) -> str | None:
     unit = f" {row.unit}" if row.unit else ""
     if value is None:

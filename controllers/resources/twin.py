@@ -37,6 +37,8 @@ class Reading(Wire):
 
     measured_at: datetime
     power_kw: float
+    setpoint_kw: float | None = None
+    """Read-back: what the device is executing; None when it runs free."""
     signals: dict[str, float] = {}
     vehicles: list[Vehicle] = []
 
