@@ -240,6 +240,8 @@ class Proposal(Wire):
     """Preferred power; None states bounds only."""
     min_kw: float | None = None
     max_kw: float | None = None
+    release: bool = False
+    """Nobody of lower rank may set a target: the member runs free."""
     ramp_kw_per_min: float | None = None
     valid_from: datetime
     expires_at: datetime
