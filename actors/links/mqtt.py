@@ -97,7 +97,6 @@ class MqttSession:
         wake: set whenever ``drain`` has something.
         on_link: called with True after the subscriptions stand, False when the link is lost.
         will: published by the broker when this session dies without saying goodbye.
-        before_connect: awaited before every attempt; what it raises ends ``run``.
         peer: whom publishing cannot reach when the link is down; named in errors.
     """
 
@@ -110,7 +109,6 @@ class MqttSession:
         wake: asyncio.Event | None = None,
         on_link: Callable[[bool], None] = lambda up: None,
         will: aiomqtt.Will | None = None,
-        before_connect: Callable[[], Awaitable[None]] | None = None,
         peer: str = "broker",
     ) -> None:
         self._settings = settings
@@ -119,7 +117,6 @@ class MqttSession:
         self._inbox = Inbox(subscriptions, wake or asyncio.Event())
         self._on_link = on_link
         self._will = will
-        self._before_connect = before_connect
         self._peer = peer
         self._protocol: Protocol = settings.protocol or "5"
         self._backoff = FullJitter(settings.reconnect_cap_s)
@@ -162,11 +159,15 @@ class MqttSession:
             "mqtt_overflowed": self._inbox.n_overflowed,
         }
 
-    async def run(self) -> None:
-        """Keep the link up until cancelled."""
+    async def run(self, admit: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Keep the link up until cancelled.
+
+        Args:
+            admit: awaited before every attempt to connect; what it raises ends the run.
+        """
         while True:
-            if self._before_connect is not None:
-                await self._before_connect()
+            if admit is not None:
+                await admit()
             try:
                 await self._hold_connection()
             except MqttConnectError as error:

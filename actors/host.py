@@ -1,0 +1,381 @@
+"""What every live actor shares: a mailbox, a clock, a fenced store, and commit before effect.
+
+A turn takes whatever waits (calls first, then a due tick, then a bounded number of messages from
+the link), runs the pure decision on each, makes the result durable once for all of them when any
+asked for it, and only then performs the effects and answers the calls. While the disk is busy the
+next turn's work gathers, so that one flush serves many.
+
+Mailbox: at most ``MAX_CALLS`` calls wait, the next is refused with ActorUnavailableError; ticks
+coalesce; messages wait in the link under the policies of ``actors.links.inbox``. While the store
+does not take writes, effects and answers wait with it, and callers get StorageUnavailableError at
+their deadline; devices fall back by the lifetime of what they last received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from actors.journal import Journal
+from controllers.control.events import Effect, Event, Tick
+from controllers.kernel.errors import (
+    ActorUnavailableError,
+    DeviceUnreachableError,
+    FencedError,
+    ParkgridError,
+    StorageUnavailableError,
+)
+from controllers.kernel.timebase import Clock
+from controllers.ports import ActorStore, OutboxRecord
+
+logger = logging.getLogger(__name__)
+
+MAX_CALLS = 256
+MESSAGES_PER_TURN = 64
+CALL_DEADLINE_S = 4.0
+"""Shorter than what callers wait for, so that they learn the reason."""
+CHECKPOINT_EVERY_S = 10.0
+"""State that no decision asked to make durable is written this often."""
+
+_STORE_RETRY_S = 0.5
+
+StateT = TypeVar("StateT")
+StateT_co = TypeVar("StateT_co", covariant=True)
+
+
+class Outcome(Protocol[StateT_co]):
+    """What a decision returns."""
+
+    @property
+    def state(self) -> StateT_co:
+        """State after the event; a wire value, so that it can be a checkpoint."""
+        ...
+
+    @property
+    def effects(self) -> list[Effect]:
+        """What to do about it, in order."""
+        ...
+
+    @property
+    def durable(self) -> bool:
+        """Whether the state must be on disk before the effects happen."""
+        ...
+
+
+class Logic(Protocol[StateT]):
+    """The pure part that a host gives life to."""
+
+    def resume(self, epoch: int, checkpoint: bytes | None, now: datetime) -> Outcome[StateT]:
+        """Return the first state of this epoch and what to do at once."""
+        ...
+
+    def decide(self, state: StateT, event: Event, now: datetime) -> Outcome[StateT]:
+        """Return what an event changes; refuses with an error of the kernel's family."""
+        ...
+
+
+class Link(Protocol):
+    """The host's connection to the outside; sets the host's ``wake`` when something arrived."""
+
+    def drain(self, limit: int) -> list[Event]:
+        """Return and forget up to ``limit`` received events."""
+        ...
+
+    def perform(self, effect: Effect) -> Coroutine[None, None, None]:
+        """Carry out one effect; DeviceUnreachableError when it cannot."""
+        ...
+
+    async def run(self, admit: Callable[[], Awaitable[None]]) -> None:
+        """Keep the connection up until cancelled; await ``admit`` before each connect."""
+        ...
+
+    def metrics(self) -> dict[str, int]:
+        """Return counters."""
+        ...
+
+
+class Host(Generic[StateT]):
+    """The shell of one actor; build it inside a running event loop.
+
+    Args:
+        actor_id: names the actor in errors.
+        open_store: opens the actor's store; called in a thread.
+        clock: tells ``now`` to decisions.
+        logic: the pure part.
+        link: the outside.
+        wake: what the link sets.
+        tick_s: longest time between two ticks.
+    """
+
+    def __init__(
+        self,
+        actor_id: str,
+        *,
+        open_store: Callable[[], ActorStore],
+        clock: Clock,
+        logic: Logic[StateT],
+        link: Link,
+        wake: asyncio.Event,
+        tick_s: float = 1.0,
+    ) -> None:
+        self._actor_id = actor_id
+        self._open_store = open_store
+        self._clock = clock
+        self._logic = logic
+        self._link = link
+        self._wake = wake
+        self._tick_s = tick_s
+        self._tick_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._calls: deque[tuple[Event, asyncio.Future[StateT]]] = deque()
+        self._journal = Journal[StateT]()
+        self._written_at_s = 0.0
+        self._store_ok = True
+        self._counts = dict.fromkeys(("events", "calls", "refused", "crashed", "unperformed"), 0)
+        self._ready = asyncio.Event()
+        self._failure: ParkgridError | None = None
+        self._store: ActorStore | None = None
+        self._state: StateT
+        self._epoch = 0
+        self._performing: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._main = self._loop.create_task(self._live())
+
+    async def ready(self, deadline_s: float = CALL_DEADLINE_S) -> int:
+        """Wait until the state is restored; return the epoch of this life.
+
+        Raises:
+            ActorUnavailableError: not restored in time, or broken.
+            FencedError: a successor has taken over.
+        """
+        try:
+            await asyncio.wait_for(self._ready.wait(), deadline_s)
+        except TimeoutError as error:
+            raise ActorUnavailableError(self._actor_id) from error
+        if self._failure is not None:
+            raise self._failure
+        return self._epoch
+
+    async def call(self, event: Event, deadline_s: float = CALL_DEADLINE_S) -> StateT:
+        """Decide on an event for a caller; return the state once it is durable.
+
+        Raises:
+            ActorUnavailableError: not ready, or too many calls wait.
+            StorageUnavailableError: the store did not take it in time; it may still come to pass.
+            ParkgridError: the decision refused; nothing changed.
+        """
+        await self.ready(deadline_s)
+        if len(self._calls) >= MAX_CALLS:
+            raise ActorUnavailableError(self._actor_id)
+        answer: asyncio.Future[StateT] = self._loop.create_future()
+        self._calls.append((event, answer))
+        self._wake.set()
+        try:
+            return await asyncio.wait_for(answer, deadline_s)
+        except TimeoutError as error:
+            raise StorageUnavailableError(f"{self._actor_id}: not durable in time") from error
+
+    async def state(self) -> StateT:
+        """Return the state as of now, durable or not."""
+        await self.ready()
+        return self._state
+
+    async def store(self) -> tuple[ActorStore, int]:
+        """Return the store and the epoch to write under; it blocks, so use it in threads."""
+        epoch = await self.ready()
+        if self._store is None:
+            raise ActorUnavailableError(self._actor_id)
+        return self._store, epoch
+
+    async def outbox(self, limit: int) -> list[OutboxRecord]:
+        """Return the oldest records not yet confirmed."""
+        store, _ = await self.store()
+        return await asyncio.to_thread(store.pending, limit)
+
+    async def confirm(self, up_to_seq: int) -> None:
+        """Forget records up to and including a sequence number."""
+        store, _ = await self.store()
+        await asyncio.to_thread(store.confirm, up_to_seq)
+
+    def health(self) -> dict[str, int | float | str | bool]:
+        """Return what a supervisor and a metrics page want to know."""
+        return {
+            "actor_id": self._actor_id,
+            "ready": self._ready.is_set() and self._failure is None,
+            "failure": str(self._failure or ""),
+            "epoch": self._epoch,
+            "store_ok": self._store_ok,
+            "calls_waiting": len(self._calls),
+            "commits": self._journal.n_commits,
+            "slowest_commit_s": self._journal.slowest_commit_s,
+            "given_up": self._journal.n_given_up,
+            **self._counts,
+            **self._link.metrics(),
+        }
+
+    async def stop(self) -> None:
+        """End this life in order: no more turns, link closed, store released."""
+        self._main.cancel()
+        await asyncio.wait([self._main])
+        self._fail(ActorUnavailableError(self._actor_id))
+
+    async def _live(self) -> None:
+        link: asyncio.Task[None] | None = None
+        try:
+            await self._restore()
+            link = self._loop.create_task(self._link.run(self._admit))
+            link.add_done_callback(lambda _: self._wake.set())
+            self._ready.set()
+            self._make_tick_due()
+            while not link.done():
+                await self._turn()
+                await self._rest()
+            link.result()
+        except FencedError as error:
+            logger.warning("%s: %s; this life ends", self._actor_id, error)
+            self._fail(error)
+        except Exception:
+            logger.exception("%s: the host broke", self._actor_id)
+            self._fail(ActorUnavailableError(self._actor_id))
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await _end([*self._performing, *([link] if link else [])])
+            if self._store is not None:
+                await asyncio.to_thread(self._store.close)
+
+    async def _restore(self) -> None:
+        while True:
+            try:
+                checkpoint = await asyncio.to_thread(self._open_and_load)
+                break
+            except StorageUnavailableError as error:
+                self._note_store(error)
+                await asyncio.sleep(_STORE_RETRY_S)
+        self._note_store(None)
+        # What resuming wants done waits for the first turn like everything else.
+        self._accept(self._logic.resume(self._epoch, checkpoint, self._clock.now()))
+
+    def _open_and_load(self) -> bytes | None:
+        if self._store is None:
+            self._store = self._open_store()
+        self._epoch = self._store.acquire()
+        return self._store.load()
+
+    async def _admit(self) -> None:
+        # A zombie that lost its link must not come back and drop its successor's.
+        store, epoch = await self.store()
+        with contextlib.suppress(StorageUnavailableError):
+            await asyncio.to_thread(store.commit, epoch, None, [])
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(0)  # a flood keeps ``wake`` set; others get their turn all the same
+        await self._wake.wait()
+        self._wake.clear()
+
+    def _make_tick_due(self) -> None:
+        self._tick_due = True
+        self._wake.set()
+        self._timer = self._loop.call_later(self._tick_s, self._make_tick_due)
+
+    async def _turn(self) -> None:
+        while self._calls:
+            self._decide_for_caller(*self._calls.popleft())
+        ticked, self._tick_due = self._tick_due, False
+        messages = self._link.drain(MESSAGES_PER_TURN)
+        if len(messages) == MESSAGES_PER_TURN:
+            self._wake.set()
+        for event in (*messages, *([Tick()] if ticked else [])):
+            self._decide(event)
+        if self._journal.must_flush and not await self._flush():
+            return
+        for effect in self._journal.release():
+            self._perform(effect)
+        if ticked and (self._journal.has_records or self._checkpoint_is_old()):
+            await self._flush()
+
+    def _checkpoint_is_old(self) -> bool:
+        return self._loop.time() - self._written_at_s > CHECKPOINT_EVERY_S
+
+    def _decide_for_caller(self, event: Event, answer: asyncio.Future[StateT]) -> None:
+        if answer.done():
+            return
+        self._counts["calls"] += 1
+        try:
+            self._accept(self._logic.decide(self._state, event, self._clock.now()))
+        except ParkgridError as error:
+            self._counts["refused"] += 1
+            answer.set_exception(error)
+        except Exception as error:
+            self._counts["crashed"] += 1
+            logger.exception("%s: deciding on a call failed", self._actor_id)
+            answer.set_exception(error)
+        else:
+            self._journal.owe(answer, self._state)
+
+    def _decide(self, event: Event) -> None:
+        self._counts["events"] += 1
+        try:
+            self._accept(self._logic.decide(self._state, event, self._clock.now()))
+        except ParkgridError:
+            self._counts["refused"] += 1
+        except Exception:
+            # One event that a decision cannot bear must not end control of the resource.
+            self._counts["crashed"] += 1
+            logger.exception("%s: deciding on %s failed", self._actor_id, type(event).__name__)
+
+    def _accept(self, outcome: Outcome[StateT]) -> None:
+        self._state = outcome.state
+        self._journal.add(outcome.effects, durable=outcome.durable)
+
+    async def _flush(self) -> bool:
+        try:
+            store, epoch = await self.store()
+            await self._journal.flush(store, epoch, self._state)
+        except StorageUnavailableError as error:
+            self._note_store(error)
+            self._loop.call_later(_STORE_RETRY_S, self._wake.set)
+            return False
+        self._note_store(None)
+        self._written_at_s = self._loop.time()
+        return True
+
+    def _perform(self, effect: Effect) -> None:
+        task = self._loop.create_task(self._link.perform(effect))
+        self._performing.add(task)
+        task.add_done_callback(self._performed)
+
+    def _performed(self, task: asyncio.Task[None]) -> None:
+        self._performing.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._counts["unperformed"] += 1
+        if not isinstance(error, DeviceUnreachableError):
+            logger.error("%s: an effect failed", self._actor_id, exc_info=error)
+
+    def _note_store(self, error: StorageUnavailableError | None) -> None:
+        if self._store_ok != (error is None):
+            self._store_ok = error is None
+            logger.warning("%s: store %s", self._actor_id, error or "takes writes again")
+
+    def _fail(self, error: ParkgridError) -> None:
+        self._failure = error
+        self._ready.set()
+        self._journal.abandon(error)
+        for _, answer in self._calls:
+            if not answer.done():
+                answer.set_exception(error)
+        self._calls.clear()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

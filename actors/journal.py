@@ -1,0 +1,92 @@
+"""What waits for the disk: effects and answers that must not happen before their state is durable.
+
+One flush serves all that gathered since the last one. While the store takes no writes, everything
+stays, in order and bounded: of records and effects the oldest go first, counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from controllers.control.events import Effect, Record
+from controllers.kernel.wire import encode
+from controllers.ports import ActorStore
+
+MAX_RECORDS = 5_000
+MAX_EFFECTS = 1_000
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Journal(Generic[AnswerT]):
+    """Gathers one actor's decisions between flushes."""
+
+    def __init__(self) -> None:
+        self._must_flush = False
+        self._records: deque[tuple[str, datetime, bytes]] = deque(maxlen=MAX_RECORDS)
+        self._effects: deque[Effect] = deque(maxlen=MAX_EFFECTS)
+        self._answers: list[tuple[asyncio.Future[AnswerT], AnswerT]] = []
+        self.n_commits = 0
+        self.n_given_up = 0
+        self.slowest_commit_s = 0.0
+
+    @property
+    def must_flush(self) -> bool:
+        """Whether something waits that may only happen after a flush."""
+        return self._must_flush
+
+    @property
+    def has_records(self) -> bool:
+        """Whether facts wait, in haste or not."""
+        return bool(self._records)
+
+    def add(self, effects: list[Effect], *, durable: bool) -> None:
+        """Take in the effects of one decision."""
+        self._must_flush |= durable
+        for effect in effects:
+            if isinstance(effect, Record):
+                self.n_given_up += len(self._records) == MAX_RECORDS
+                self._records.append((effect.kind, effect.at, encode(effect.data)))
+            else:
+                self.n_given_up += len(self._effects) == MAX_EFFECTS
+                self._effects.append(effect)
+
+    def owe(self, caller: asyncio.Future[AnswerT], answer: AnswerT) -> None:
+        """Take in an answer that is due once its decision is durable."""
+        self._answers.append((caller, answer))
+
+    async def flush(self, store: ActorStore, epoch: int, state: object) -> None:
+        """Make the state and all records durable, in a thread.
+
+        Raises:
+            StorageUnavailableError: nothing was written and everything still waits.
+            FencedError: a successor has taken over; nothing of this may happen any more.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        records = list(self._records)
+        await asyncio.to_thread(store.commit, epoch, encode(state), records)
+        self._records.clear()
+        self._must_flush = False
+        self.n_commits += 1
+        self.slowest_commit_s = max(self.slowest_commit_s, loop.time() - began_s)
+
+    def release(self) -> list[Effect]:
+        """Answer who waited, and return the effects to perform; call when all is durable."""
+        for caller, answer in self._answers:
+            if not caller.done():
+                caller.set_result(answer)
+        effects = list(self._effects)
+        self._answers.clear()
+        self._effects.clear()
+        return effects
+
+    def abandon(self, error: Exception) -> None:
+        """Tell who waited that nothing will come of it."""
+        for caller, _ in self._answers:
+            if not caller.done():
+                caller.set_exception(error)
+        self._answers.clear()

@@ -1,0 +1,158 @@
+"""The live actor of one physical resource: its twin, its device link, its commands.
+
+A shell only: ``controllers.control.resource`` decides, ``actors.host`` makes durable and performs.
+Calls return once their effect is durable and are idempotent, so a caller may repeat them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+from actors.host import Host
+from actors.links.device import DeviceLink
+from actors.links.mqtt import MqttSettings
+from controllers.control import resource as control
+from controllers.control.events import (
+    Event,
+    KillReleased,
+    KillSet,
+    OverrideCleared,
+    OverrideSet,
+)
+from controllers.control.state import CHECKPOINT_MAX_BYTES, ControlState, Decision, ResourceSpec
+from controllers.kernel.errors import ActorUnavailableError, ConfigError
+from controllers.kernel.states import ResourceState
+from controllers.kernel.timebase import Clock, SystemClock
+from controllers.kernel.wire import decode
+from controllers.park import ResourceDefinition
+from controllers.ports import ActorStoreFactory, OutboxRecord
+from controllers.resources.kinds import TWINS
+from controllers.resources.parameters import check_parameters
+
+
+class ResourceLogic:
+    """Control of one resource in the form a host gives life to."""
+
+    def __init__(self, spec: ResourceSpec) -> None:
+        self._spec = spec
+
+    def resume(self, epoch: int, checkpoint: bytes | None, now: datetime) -> Decision:
+        """Return the first decision of an epoch."""
+        restored = None
+        if checkpoint is not None:
+            restored = decode(checkpoint, ControlState, max_bytes=CHECKPOINT_MAX_BYTES)
+        return control.resume(self._spec, epoch, restored, now)
+
+    def decide(self, state: ControlState, event: Event, now: datetime) -> Decision:
+        """Return what an event changes."""
+        return control.decide(self._spec, state, event, now)
+
+
+class ResourceActor:
+    """Control of one resource, live; all constructor arguments are picklable.
+
+    Args:
+        park_id: the site in device topics.
+        definition: the resource.
+        homes: aggregates that list it, in file order; the first is its home.
+        settings: the broker.
+        open_store: from actor id to its store.
+        new_clock: makes the clock; another one only in simulated time.
+    """
+
+    def __init__(
+        self,
+        park_id: str,
+        definition: ResourceDefinition,
+        homes: tuple[str, ...],
+        settings: MqttSettings,
+        open_store: ActorStoreFactory,
+        *,
+        new_clock: Callable[[], Clock] = SystemClock,
+    ) -> None:
+        wake = asyncio.Event()
+        clock = new_clock()
+        self._id = definition.id
+        self._link = self.make_link(park_id, definition, settings, wake)
+        self._host = Host(
+            definition.id,
+            open_store=lambda: open_store(definition.id),
+            clock=clock,
+            logic=ResourceLogic(make_spec(definition, homes)),
+            link=self._link,
+            wake=wake,
+        )
+
+    def make_link(
+        self,
+        park_id: str,
+        definition: ResourceDefinition,
+        settings: MqttSettings,
+        wake: asyncio.Event,
+    ) -> DeviceLink:
+        """Return the link to the device."""
+        return DeviceLink(park_id, definition, settings, wake)
+
+    async def ready(self) -> int:
+        """Wait until restored; return the epoch."""
+        return await self._host.ready()
+
+    async def state(self) -> ResourceState:
+        """Return the state as last published."""
+        await self._host.ready()
+        if self._link.last_state is None:
+            raise ActorUnavailableError(self._id)
+        return self._link.last_state
+
+    async def health(self) -> dict[str, int | float | str | bool]:
+        """Return what a supervisor and a metrics page want to know."""
+        return self._host.health()
+
+    async def set_override(
+        self, target_kw: float, until: datetime, operator: str, reason: str
+    ) -> None:
+        """Take the resource in hand until a given instant; DomainError when out of bounds."""
+        event = OverrideSet(target_kw=target_kw, until=until, operator=operator, reason=reason)
+        await self._host.call(event)
+
+    async def clear_override(self, operator: str) -> None:
+        """Let go of the resource."""
+        await self._host.call(OverrideCleared(operator=operator))
+
+    async def kill(self, operator: str, reason: str) -> None:
+        """Stop the resource until released."""
+        await self._host.call(KillSet(operator=operator, reason=reason))
+
+    async def release_kill(self, operator: str, reason: str) -> None:
+        """Lift the stop; the resource moves again on a fresh command only."""
+        await self._host.call(KillReleased(operator=operator, reason=reason))
+
+    async def outbox(self, limit: int) -> list[OutboxRecord]:
+        """Return the oldest records not yet confirmed."""
+        return await self._host.outbox(limit)
+
+    async def confirm(self, up_to_seq: int) -> None:
+        """Forget records up to and including a sequence number."""
+        await self._host.confirm(up_to_seq)
+
+    async def stop(self) -> None:
+        """End in order; the device falls back when its command expires."""
+        await self._host.stop()
+
+
+def make_spec(definition: ResourceDefinition, homes: tuple[str, ...]) -> ResourceSpec:
+    """Return the fixed part of a resource's control.
+
+    Raises:
+        ConfigError: the definition breaks a rule of its kind.
+    """
+    twin = TWINS.get(definition.kind)
+    if twin is None:
+        raise ConfigError(definition.id, [f"kind = {definition.kind!r}: unknown"])
+    values, problems = check_parameters(twin.PARAMETERS, definition.parameters, path="parameters.")
+    if problems:
+        raise ConfigError(definition.id, [str(problem) for problem in problems])
+    home = homes[0] if homes else None
+    return ResourceSpec(definition=definition, twin=twin(values), home=home)
