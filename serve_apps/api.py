@@ -1,0 +1,78 @@
+"""Builds the operator's API from its ports: the same application in a test and on Ray Serve."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Lifespan
+from starlette.websockets import WebSocket
+
+from serve_apps import (
+    openapi,
+    problems,
+    routes_dispatch,
+    routes_hands,
+    routes_park,
+    routes_session,
+    routes_system,
+)
+from serve_apps.deps import ApiDeps
+from serve_apps.middleware import Envelope
+from serve_apps.passwords import PasswordGate
+from serve_apps.picture import LivePicture
+from serve_apps.stream import LiveStream
+from serve_apps.tokens import Tokens
+
+PREFIX = "/api/vpp"
+VERSIONED_PREFIX = "/api/v1/vpp"
+_PAGE = Path(__file__).parent / "page"
+
+
+def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Return the whole application.
+
+    Args:
+        deps: ports, park, clock and settings.
+        lifespan: runs around the serving, e.g. to close what was opened for ``deps``.
+    """
+    app = FastAPI(
+        title="Parkgrid",
+        version=version("parkgrid"),
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    tokens = Tokens(deps.settings, deps.clock, deps.ids)
+    picture = LivePicture(deps.live, deps.clock, refresh_s=deps.settings.live_refresh_s)
+    app.state.deps = deps
+    app.state.tokens = tokens
+    app.state.passwords = PasswordGate(deps.store, deps.clock, deps.settings)
+    app.state.picture = picture
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(Envelope, deps=deps)
+
+    stream = LiveStream(deps, tokens, picture)
+
+    async def live_stream(websocket: WebSocket) -> None:
+        await stream.serve(websocket)
+
+    router = APIRouter()
+    for part in (
+        routes_session.router,
+        routes_park.router,
+        routes_dispatch.router,
+        routes_hands.router,
+        routes_system.router,
+    ):
+        router.include_router(part)
+    app.include_router(router, prefix=PREFIX)
+    app.include_router(router, prefix=VERSIONED_PREFIX, include_in_schema=False)
+    app.include_router(routes_system.probes)
+    for prefix in ("", PREFIX, VERSIONED_PREFIX):
+        app.add_api_websocket_route(f"{prefix}/ws/live", live_stream)
+    app.mount("/", StaticFiles(directory=_PAGE, html=True), name="page")
+    return app

@@ -1,0 +1,66 @@
+"""Who may do what: one table from operation to roles.
+
+Every route names its operation; a route without one cannot be built. ``None`` in a route means
+public on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person is to the park."""
+
+    OPERATOR = "operator"
+    MAINTAINER = "maintainer"
+    TRADER = "trader"
+    QUANT = "quant"
+    SETTLEMENT = "settlement"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Operation(StrEnum):
+    """Everything that can be asked of this API by someone logged in."""
+
+    PARK_READ = "park.read"
+    LIVE_READ = "live.read"
+    LIVE_STREAM = "live.stream"
+    DISPATCH_READ = "dispatch.read"
+    DISPATCH_CREATE = "dispatch.create"
+    DISPATCH_AMEND = "dispatch.amend"
+    DISPATCH_CANCEL = "dispatch.cancel"
+    OVERRIDE_SET = "override.set"
+    OVERRIDE_CLEAR = "override.clear"
+    KILL_SET = "kill.set"
+    KILL_RELEASE = "kill.release"
+    AUDIT_READ = "audit.read"
+
+
+_EVERYONE = frozenset(Role)
+_DISPATCHERS = frozenset({Role.OPERATOR, Role.ADMIN})
+_HANDS_ON = frozenset({Role.OPERATOR, Role.MAINTAINER, Role.ADMIN})
+
+PERMISSIONS: dict[Operation, frozenset[Role]] = {
+    Operation.PARK_READ: _EVERYONE,
+    Operation.LIVE_READ: _EVERYONE,
+    Operation.LIVE_STREAM: _EVERYONE,
+    Operation.DISPATCH_READ: _EVERYONE,
+    Operation.DISPATCH_CREATE: _DISPATCHERS,
+    Operation.DISPATCH_AMEND: _DISPATCHERS,
+    Operation.DISPATCH_CANCEL: _DISPATCHERS,
+    Operation.OVERRIDE_SET: _HANDS_ON,
+    Operation.OVERRIDE_CLEAR: _HANDS_ON,
+    # Whoever stands beside the machine may stop it; setting it free again is the operator's.
+    Operation.KILL_SET: _HANDS_ON,
+    Operation.KILL_RELEASE: _DISPATCHERS,
+    Operation.AUDIT_READ: frozenset({Role.AUDITOR, Role.ADMIN}),
+}
+
+
+def permits(roles: Iterable[str], operation: Operation) -> bool:
+    """Tell whether any of the roles may do the operation; unknown role names permit nothing."""
+    allowed: frozenset[str] = PERMISSIONS[operation]
+    return any(role in allowed for role in roles)
