@@ -117,9 +117,9 @@ def common_rows(
         number_row(
             "frozen_after_s",
             "s",
-            "A power reading that does not change for this long counts as frozen; 0 = never.",
-            "功率读数超过此时长不变视为冻结；0 表示不检查。",
-            default=0.0,
+            "Power that reads the same (and not zero) for this long counts as frozen; 0 = never.",
+            "功率读数（非零）超过此时长不变视为冻结；0 表示不检查。",
+            default=300.0,
             low=0.0,
             high=86_400.0,
         ),

@@ -74,7 +74,7 @@ class SignalRule:
     high: float = float("inf")
     """Readings outside are refused as implausible."""
     frozen_after_s: float = 0.0
-    """Unchanged for longer counts as frozen; 0 switches the check off."""
+    """Unchanged for longer, other than at zero, counts as frozen; 0 switches the check off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
