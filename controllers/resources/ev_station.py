@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
@@ -48,23 +47,8 @@ _ROWS: tuple[Parameter, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sessions:
-    """The vehicles that still charge as columns [n], the first to leave first."""
-
-    needed_kwh: FloatArray
-    hours_left: FloatArray
-    rate_kw: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """Least and greatest power of the station (negative or zero) over one span of time."""
-
-    min_kw: float
-    max_kw: float
-    must_kw: FloatArray
-    """Charging [n] without which a departure could not be met any more."""
+_Session = tuple[float, float, float]
+"""A vehicle that still charges: hours until departure, kWh needed, greatest charging kW."""
 
 
 class EvStation(MeteredTwin):
@@ -99,33 +83,26 @@ class EvStation(MeteredTwin):
     def envelope(self, state: TwinState, now: datetime) -> Envelope:
         """Return what the station can do from ``now`` on."""
         sessions = self._sessions(state.vehicles, now)
-        if not len(sessions.rate_kw):
-            return self._envelope(
-                0.0,
-                0.0,
-                natural_kw=0.0,
-                energy_up_kwh=0.0,
-                energy_down_kwh=0.0,
-                reserve_up_kw=-state.power_kw,
-                reserve_down_kw=state.power_kw,
-            )
         # The last of a charge is drawn at the least power and ends when the vehicle is full.
-        least_kw = min(float(sessions.rate_kw.min()), self.plug_min_charge_kw)
-        now_bounds = self._bounds(sessions, LOOKAHEAD_H)
-        min_kw = min(now_bounds.min_kw, -least_kw)
-        max_kw = min(now_bounds.max_kw, -least_kw) if now_bounds.max_kw < 0.0 else 0.0
-        sustained = self._bounds(sessions, self.reserve_duration_h)
-        needed_kwh = sessions.needed_kwh
-        waiting_kwh = np.maximum(sessions.rate_kw * sessions.hours_left - needed_kwh, 0.0)
+        least_kw = min([self.plug_min_charge_kw, *(rate_kw for _, _, rate_kw in sessions)])
+        bounds = self._bounds(sessions, LOOKAHEAD_H)
+        min_kw, max_kw = (min(kw, -least_kw) if kw < 0.0 else 0.0 for kw in bounds)
+        sustained_min_kw, sustained_max_kw = self._bounds(sessions, self.reserve_duration_h)
+        needed_kwh = waiting_kwh = 0.0
+        for hours_left, session_kwh, rate_kw in sessions:
+            needed_kwh += session_kwh
+            slack_kwh = rate_kw * hours_left - session_kwh
+            if slack_kwh > 0.0:
+                waiting_kwh += slack_kwh if slack_kwh < session_kwh else session_kwh
         return self._envelope(
             min_kw,
             max_kw,
             natural_kw=min_kw,
-            energy_up_kwh=float(np.minimum(needed_kwh, waiting_kwh).sum()),
-            energy_down_kwh=float(needed_kwh.sum()),
-            reserve_up_kw=min(max_kw, sustained.max_kw) - state.power_kw,
-            reserve_down_kw=state.power_kw - max(min_kw, sustained.min_kw),
-            exclusion=(-least_kw, 0.0),
+            energy_up_kwh=waiting_kwh,
+            energy_down_kwh=needed_kwh,
+            reserve_up_kw=min(max_kw, sustained_max_kw) - state.power_kw,
+            reserve_down_kw=state.power_kw - max(min_kw, sustained_min_kw),
+            exclusion=(-least_kw, 0.0) if sessions else (0.0, 0.0),
         )
 
     def project(
@@ -141,68 +118,72 @@ class EvStation(MeteredTwin):
         power_kw, min_kw, max_kw = np.zeros(n_steps), np.zeros(n_steps), np.zeros(n_steps)
         needed_kwh = np.zeros(n_steps + 1)
         sessions = self._sessions(state.vehicles, state.measured_at)
-        needed_kwh[0] = sessions.needed_kwh.sum()
+        needed_kwh[0] = _needed_kwh(sessions)
         released = np.full(n_steps, self.low_kw)
         for t, wanted_kw in enumerate(wanted(setpoints_kw, released).tolist()):
-            bounds = self._bounds(sessions, step_h)
-            min_kw[t], max_kw[t] = bounds.min_kw, bounds.max_kw
-            power_kw[t] = clip(wanted_kw, bounds.min_kw, bounds.max_kw)
-            sessions = _charged(sessions, bounds.must_kw, -float(power_kw[t]), step_h)
-            needed_kwh[t + 1] = sessions.needed_kwh.sum()
+            min_kw[t], max_kw[t] = lowest_kw, highest_kw = self._bounds(sessions, step_h)
+            power_kw[t] = held_kw = clip(wanted_kw, lowest_kw, highest_kw)
+            sessions = self._charged(sessions, -held_kw * step_h, step_h)
+            needed_kwh[t + 1] = _needed_kwh(sessions)
         return Projection(power_kw=power_kw, min_kw=min_kw, max_kw=max_kw, energy_kwh=needed_kwh)
 
-    def _sessions(self, vehicles: Sequence[Vehicle], now: datetime | None) -> _Sessions:
-        """Return the vehicles that still charge, with the time that ``now`` leaves them."""
+    def _sessions(self, vehicles: Sequence[Vehicle], now: datetime | None) -> list[_Session]:
+        """Return the vehicles that still charge at ``now``, the first to leave first."""
         now_s = now.timestamp() if now is not None else 0.0
-        rows = np.array(
-            [
-                (v.energy_needed_kwh, v.departs_at.timestamp() - now_s, v.max_charge_kw)
-                for v in vehicles
-                if v.energy_needed_kwh > 0.0
-            ]
-        ).reshape(-1, 3)
-        rows = rows[rows[:, 1].argsort(kind="stable")]
-        return _Sessions(
-            rows[:, 0],
-            np.maximum(rows[:, 1] / 3600.0, 0.0),
-            np.minimum(rows[:, 2], self.plug_max_charge_kw),
-        )
+        plug_kw = self.plug_max_charge_kw
+        sessions = []
+        for vehicle in vehicles:
+            if vehicle.energy_needed_kwh > 0.0:
+                left_s = vehicle.departs_at.timestamp() - now_s
+                rate_kw = vehicle.max_charge_kw
+                sessions.append(
+                    (
+                        left_s / 3600.0 if left_s > 0.0 else 0.0,
+                        vehicle.energy_needed_kwh,
+                        rate_kw if rate_kw < plug_kw else plug_kw,
+                    )
+                )
+        sessions.sort()
+        return sessions
 
-    def _bounds(self, sessions: _Sessions, step_h: float) -> _Bounds:
-        """Return what the station can draw and must draw, held for ``step_h``."""
-        needed_kwh, rate_kw = sessions.needed_kwh, sessions.rate_kw
-        if not len(needed_kwh):
-            return _Bounds(0.0, 0.0, needed_kwh)
-        possible_kw = np.minimum(rate_kw, needed_kwh / step_h)
-        later_h = np.maximum(sessions.hours_left - step_h, 0.0)
-        latest_kw = (needed_kwh - rate_kw * later_h) / step_h
-        usable_kw = np.minimum(np.maximum(latest_kw, self.plug_min_charge_kw), possible_kw)
-        must_kw = np.where(latest_kw > 0.0, usable_kw, 0.0)
-        # Vehicles that leave by an instant share the station's connection until then.
-        due_kwh = needed_kwh.cumsum()
-        crowded_kw = float((due_kwh - self.max_charge_kw * later_h).max()) / step_h
-        fastest_kw = min(float(possible_kw.sum()), self.max_charge_kw)
-        least_kw = min(max(float(must_kw.sum()), crowded_kw, 0.0), fastest_kw)
-        return _Bounds(-fastest_kw, -least_kw, must_kw)
+    def _bounds(self, sessions: Sequence[_Session], step_h: float) -> tuple[float, float]:
+        """Return least and greatest power (both negative or zero) held for ``step_h``."""
+        fastest_kw = must_kw = due_kwh = crowded_kwh = 0.0
+        for hours_left, needed_kwh, rate_kw in sessions:
+            possible_kw = rate_kw if rate_kw * step_h < needed_kwh else needed_kwh / step_h
+            fastest_kw += possible_kw
+            later_h = hours_left - step_h if hours_left > step_h else 0.0
+            late_kwh = needed_kwh - rate_kw * later_h
+            if late_kwh > 0.0:
+                must_kw += min(max(late_kwh / step_h, self.plug_min_charge_kw), possible_kw)
+            # Vehicles that leave by an instant share the station's connection until then.
+            due_kwh += needed_kwh
+            crowded_kwh = max(crowded_kwh, due_kwh - self.max_charge_kw * later_h)
+        fastest_kw = min(fastest_kw, self.max_charge_kw)
+        return -fastest_kw, -min(max(must_kw, crowded_kwh / step_h), fastest_kw)
+
+    def _charged(
+        self, sessions: Sequence[_Session], energy_kwh: float, step_h: float
+    ) -> list[_Session]:
+        """Return the vehicles after a step in which the least slack was served first.
+
+        Serving by slack alone would starve a second vehicle that must charge too, so each first
+        gets what it cannot do without.
+        """
+        ranked = sorted(sessions, key=lambda session: session[0] - session[1] / session[2])
+        shares_kwh = []
+        for session in ranked:
+            must_kw = -self._bounds([session], step_h)[1]
+            shares_kwh.append(min(must_kw * step_h, energy_kwh))
+            energy_kwh -= shares_kwh[-1]
+        left = []
+        for (hours_left, needed_kwh, rate_kw), share_kwh in zip(ranked, shares_kwh, strict=True):
+            more_kwh = min(min(rate_kw * step_h, needed_kwh) - share_kwh, energy_kwh)
+            energy_kwh -= more_kwh
+            left_kwh = max(needed_kwh - share_kwh - more_kwh, 0.0)
+            left.append((max(hours_left - step_h, 0.0), left_kwh, rate_kw))
+        return sorted(left)
 
 
-def _charged(
-    sessions: _Sessions, must_kw: FloatArray, charge_kw: float, step_h: float
-) -> _Sessions:
-    """Return the vehicles after a step: each got what it must have, the rest went by slack."""
-    needed_kwh, rate_kw = sessions.needed_kwh, sessions.rate_kw
-    order = (sessions.hours_left - needed_kwh / rate_kw).argsort(kind="stable")
-    must_kwh = _filled(must_kw[order] * step_h, charge_kw * step_h)
-    room_kwh = np.minimum(rate_kw * step_h, needed_kwh)[order] - must_kwh
-    given_kwh = must_kwh + _filled(room_kwh, charge_kw * step_h - float(must_kwh.sum()))
-    left_kwh = needed_kwh.copy()
-    left_kwh[order] -= given_kwh
-    return _Sessions(
-        np.maximum(left_kwh, 0.0), np.maximum(sessions.hours_left - step_h, 0.0), rate_kw
-    )
-
-
-def _filled(room_kwh: FloatArray, energy_kwh: float) -> FloatArray:
-    """Return what each gets when an amount fills one after another."""
-    before_kwh = room_kwh.cumsum() - room_kwh
-    return np.clip(energy_kwh - before_kwh, 0.0, room_kwh)
+def _needed_kwh(sessions: Sequence[_Session]) -> float:
+    return sum(needed_kwh for _, needed_kwh, _ in sessions)
