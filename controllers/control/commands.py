@@ -77,7 +77,6 @@ COMMAND_MACHINE: Machine[CommandState, CommandTrigger] = Machine(
         (_S.EXPIRED, _T.ACKNOWLEDGE): _S.EXPIRED,
         (_S.FAILED, _T.ACKNOWLEDGE): _S.FAILED,
         (_S.REJECTED, _T.ACKNOWLEDGE): _S.REJECTED,
-        (_S.SUPERSEDED, _T.ACKNOWLEDGE): _S.SUPERSEDED,
     },
 )
 

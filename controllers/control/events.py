@@ -90,6 +90,22 @@ class Tick(Event, tag="tick"):
     """Time has passed; lifetimes and ages are judged."""
 
 
+AnyEvent = (
+    TelemetryReceived
+    | AckReceived
+    | StatusReceived
+    | ProposalReceived
+    | InputRefused
+    | LinkChanged
+    | OverrideSet
+    | OverrideCleared
+    | KillSet
+    | KillReleased
+    | Tick
+)
+"""Every event there is; a type that recorded streams decode to."""
+
+
 class Effect(Wire, tag_field="type"):
     """Base of what control wants done."""
 
@@ -112,3 +128,7 @@ class Record(Effect, tag="record"):
     kind: str
     at: datetime
     data: dict[str, str | float | int | bool | None]
+
+
+AnyEffect = SendCommand | PublishState | Record
+"""Every effect there is."""

@@ -10,7 +10,7 @@ checkpoint. (The rules follow the EEBus use case "limitation of power consumptio
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -61,9 +61,9 @@ class Ladder(Wire):
     """Start of the unbroken run of heartbeats."""
 
 
-def with_heartbeat(ladder: Ladder, now: datetime, *, timeout: timedelta) -> Ladder:
-    """Return the ladder after a heartbeat at ``now``; a gap over ``timeout`` breaks the run."""
-    unbroken = ladder.heartbeat_at is not None and now - ladder.heartbeat_at <= timeout
+def with_heartbeat(ladder: Ladder, now: datetime, *, timeout_s: float) -> Ladder:
+    """Return the ladder after a heartbeat at ``now``; a gap over ``timeout_s`` breaks the run."""
+    unbroken = _heard_within(ladder, now, timeout_s)
     steady_since = ladder.steady_since if unbroken else None
     return msgspec.structs.replace(ladder, heartbeat_at=now, steady_since=steady_since or now)
 
@@ -72,24 +72,27 @@ def next_trigger(
     ladder: Ladder,
     now: datetime,
     *,
-    heartbeat_alive: bool,
     reachable: bool,
     commanded: bool,
-    recovery: timedelta,
+    listening_since: datetime,
+    timeout_s: float,
+    recovery_s: float,
 ) -> LadderTrigger | None:
     """Return what moves the ladder at ``now``, if anything does.
 
     Args:
         ladder: where the resource stands.
         now: the present instant.
-        heartbeat_alive: a heartbeat came within the heartbeat time-out.
         reachable: our link is up and the device has not signed off.
         commanded: a live target stands that was received since the last fall.
-        recovery: length of a steady heartbeat that leads out of FAILSAFE without a command.
+        listening_since: no heartbeat can be missed for the time-out after this.
+        timeout_s: without a heartbeat for this long it is lost.
+        recovery_s: length of a steady heartbeat that leads out of FAILSAFE without a command.
     """
+    heard = _heard_within(ladder, now, timeout_s)
     if ladder.rung is Rung.FAILSAFE:
-        return _way_out(ladder, now, heartbeat_alive and reachable, commanded, recovery)
-    if not heartbeat_alive:
+        return _way_out(ladder, now, commanded, recovery_s) if heard and reachable else None
+    if not heard and (now - listening_since).total_seconds() > timeout_s:
         return LadderTrigger.HEARTBEAT_LOST
     if ladder.rung is Rung.ACTIVE:
         if not reachable:
@@ -98,18 +101,22 @@ def next_trigger(
     return LadderTrigger.FRESH_COMMAND if commanded and reachable else None
 
 
+def _heard_within(ladder: Ladder, now: datetime, timeout_s: float) -> bool:
+    heard_at = ladder.heartbeat_at
+    return heard_at is not None and (now - heard_at).total_seconds() <= timeout_s
+
+
 def _way_out(
-    ladder: Ladder, now: datetime, alive: bool, commanded: bool, recovery: timedelta
+    ladder: Ladder, now: datetime, commanded: bool, recovery_s: float
 ) -> LadderTrigger | None:
-    if not alive:
-        return None
     if commanded:
         return LadderTrigger.FRESH_COMMAND
     if ladder.cold:
         return LadderTrigger.FIRST_HEARTBEAT
-    if ladder.steady_since is not None and now - ladder.steady_since >= recovery:
-        return LadderTrigger.HEARTBEAT_STEADY
-    return None
+    if ladder.steady_since is None:
+        return None
+    steady_s = (now - ladder.steady_since).total_seconds()
+    return LadderTrigger.HEARTBEAT_STEADY if steady_s >= recovery_s else None
 
 
 def stepped(ladder: Ladder, trigger: LadderTrigger, now: datetime) -> Ladder:

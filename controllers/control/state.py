@@ -17,8 +17,9 @@ from controllers.control.contract import DeviceMode
 from controllers.control.events import Effect, Record
 from controllers.control.failsafe import Ladder
 from controllers.control.freshness import Intake, IntakeLimits
+from controllers.control.holding import HeldProposal
 from controllers.kernel.errors import DomainError
-from controllers.kernel.states import Contender, Envelope, Proposal
+from controllers.kernel.states import Contender, Envelope
 from controllers.kernel.wire import Wire
 from controllers.park import ResourceDefinition
 from controllers.resources.twin import SignalRule, Twin, TwinState
@@ -69,6 +70,8 @@ class ControlSettings:
     """After a restart the running set-point is kept this long for its source to renew it."""
     publish_every_s: float = 1.0
     """State is published at least this often, also when nothing happens."""
+    checkpoint_every_s: float = 10.0
+    """A checkpoint is asked for at least this often: timers and energy survive a restart."""
     refusal_summary_s: float = 60.0
     """Refused input is recorded as one summary per this time."""
     intake: IntakeLimits = field(default_factory=IntakeLimits)
@@ -107,15 +110,6 @@ class ResourceSpec:
         return self.definition.id
 
 
-class HeldProposal(Wire):
-    """The last proposal of one source."""
-
-    proposal: Proposal
-    received_at: datetime
-    since: datetime
-    """When its unbroken run of targets began: first come, first served."""
-
-
 class Override(Wire):
     """A person's hand on the resource."""
 
@@ -138,7 +132,6 @@ class PastCommand(Wire):
     """What is remembered of an earlier command, to tell a late answer from an unknown one."""
 
     command_id: str
-    epoch: int
     seq: int
     """Last sent."""
 
@@ -187,12 +180,17 @@ class ControlState(Wire):
     retry_at: datetime | None = None
     contenders: list[Contender] = []
     """Of the last arbitration."""
+    detail: str = ""
+    """Why the resource does not do as it was told, if so."""
+    headline: str = ""
+    """What was last published, in short: a change is published at once."""
     publish_seq: int = 0
     published_at: datetime | None = None
     counters: dict[str, int] = {}
     summarised: dict[str, int] = {}
     """Counters at the last summary of refusals."""
     summarised_at: datetime | None = None
+    checkpointed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
