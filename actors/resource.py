@@ -30,6 +30,7 @@ from controllers.park import ResourceDefinition
 from controllers.ports import ActorStoreFactory, OutboxRecord
 from controllers.resources.kinds import TWINS
 from controllers.resources.parameters import check_parameters
+from controllers.resources.twin import TwinState
 
 
 class ResourceLogic:
@@ -105,6 +106,10 @@ class ResourceActor:
         if self._link.last_state is None:
             raise ActorUnavailableError(self._id)
         return self._link.last_state
+
+    async def twin_state(self) -> TwinState:
+        """Return what is believed of the resource, for planning."""
+        return (await self._host.state()).twin
 
     async def health(self) -> dict[str, int | float | str | bool]:
         """Return what a supervisor and a metrics page want to know."""
