@@ -1,0 +1,96 @@
+"""The RecordSink on SQL: outbox records become rows, and instructions become dispatches.
+
+A batch may come again, whole or in part, after a failure: a record that is already stored is passed
+over. A record of kind ``instruction`` carries a whole instruction, flat; the latest of each actor's
+sequence wins. One that cannot be read is stored as a record all the same, and logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from cluster.storage.engine import open_engine, writing
+from cluster.storage.tables import COMMAND_RECORDS, DISPATCHES
+from controllers.aggregation.instruction import Instruction
+from controllers.ports import OutboxRecord
+
+INSTRUCTION_KIND = "instruction"
+
+_log = logging.getLogger(__name__)
+
+
+class InstructionRecord(Instruction):
+    """An instruction as it stood, with its energy once that is known."""
+
+    requested_kwh: float | None = None
+    delivered_kwh: float | None = None
+
+
+def open_record_sink(url: str) -> SqlRecordSink:
+    """Return the sink behind a database URL; with ``functools.partial`` a picklable factory.
+
+    Raises:
+        StorageUnavailableError: the URL names no usable database.
+    """
+    return SqlRecordSink(url)
+
+
+class SqlRecordSink:
+    """A RecordSink on a migrated database."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+
+    def write(self, records: Sequence[OutboxRecord]) -> None:
+        """Store a batch.
+
+        Raises:
+            StorageUnavailableError: nothing was stored; offer the batch again.
+        """
+        with writing(self._engine) as connection:
+            fresh = _not_yet_stored(connection, records)
+            if fresh:
+                rows = [msgspec.structs.asdict(record) for record in fresh]
+                connection.execute(insert(COMMAND_RECORDS), rows)
+            for record in fresh:
+                if record.kind == INSTRUCTION_KIND:
+                    _fold(connection, record)
+
+    def close(self) -> None:
+        """Release files."""
+        self._engine.dispose()
+
+
+def _not_yet_stored(connection: Connection, records: Sequence[OutboxRecord]) -> list[OutboxRecord]:
+    by_key = {(record.actor_id, record.seq): record for record in records}
+    stored: set[tuple[str, int]] = set()
+    for actor_id in {record.actor_id for record in records}:
+        seqs = [record.seq for record in records if record.actor_id == actor_id]
+        columns = COMMAND_RECORDS.c
+        query = select(columns.seq).where(
+            columns.actor_id == actor_id, columns.seq.between(min(seqs), max(seqs))
+        )
+        stored |= {(actor_id, seq) for seq in connection.execute(query).scalars()}
+    return [record for key, record in sorted(by_key.items()) if key not in stored]
+
+
+def _fold(connection: Connection, record: OutboxRecord) -> None:
+    try:
+        instruction = msgspec.convert(record.data, InstructionRecord)
+    except msgspec.ValidationError as error:
+        _log.warning("%s record %d is no instruction: %s", record.actor_id, record.seq, error)
+        return
+    columns = DISPATCHES.c
+    query = select(columns.record_seq).where(columns.id == instruction.id)
+    folded_seq = connection.execute(query).scalar_one_or_none()
+    if folded_seq is not None and folded_seq >= record.seq:
+        return
+    row = msgspec.structs.asdict(instruction)
+    row["aggregation_id"] = row.pop("aggregate_id")
+    row |= {"state": str(instruction.state), "priority": int(instruction.priority)}
+    connection.execute(delete(DISPATCHES).where(columns.id == instruction.id))
+    connection.execute(insert(DISPATCHES), {**row, "record_seq": record.seq})
