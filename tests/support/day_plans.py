@@ -37,7 +37,7 @@ def random_problem(
         import_price_per_mwh=price + rng.uniform(-5.0, 20.0, n_steps),
         export_price_per_mwh=price,
         carbon_kg_co2_per_mwh=rng.uniform(0.0, 800.0, n_steps),
-        carbon_price_per_kg_co2=0.05,
+        carbon_price_per_kg_co2=0.005,
         max_import_mw=20.0,
         max_export_mw=20.0,
         fixed_mw=rng.uniform(-2.0, 0.5, n_steps),

@@ -177,15 +177,18 @@ def test_negative_prices_do_not_burn_energy_in_a_battery() -> None:
 
 def test_out_of_time_directions_are_fixed_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     run = SparseModel.run
+    hurried = problem(battery(initial_mwh=one(2.0)), genset(), price=-50.0)
+    best = solve_day(hurried)
 
     def interrupted(self: SparseModel, **limits: float) -> Solution:
         solution = run(self, **limits)  # type: ignore[arg-type]
         return dataclasses.replace(solution, ended=Ended.FEASIBLE)
 
     monkeypatch.setattr(SparseModel, "run", interrupted)
-    result = solve_day(problem(battery(initial_mwh=one(2.0)), genset(), price=-50.0))
+    result = solve_day(hurried)
     assert result.status is PlanStatus.INCUMBENT
     assert result.bound < result.cost
+    assert result.cost <= 0.4 * best.cost
     power, stored = result.power_mw["bess"], np.diff(result.stored_mwh["bess"])
     expected = np.where(power > 0, -power / 0.9, -power * 0.9) * STEP_H
     np.testing.assert_allclose(stored, expected, atol=1e-6)
@@ -202,9 +205,11 @@ def test_equal_prices_do_not_pass_power_through() -> None:
 
 
 def test_export_paid_above_import_makes_no_money_out_of_nothing() -> None:
-    result = solve_day(problem(plant(0.5), import_price_per_mwh=np.full(T, 20.0)))
+    idle = battery(max_charge_mw=one(1.0), initial_mwh=one(0.2), max_mwh=one(0.2))
+    result = solve_day(problem(plant(0.5), idle, import_price_per_mwh=np.full(T, 20.0)))
     np.testing.assert_allclose(result.grid_mw, 0.5, atol=1e-6)
     assert result.cost == pytest.approx(-50.0 * 0.5 * STEP_H.sum())
+    assert result.status is PlanStatus.OPTIMAL
 
 
 def test_curtailment_only_where_selling_costs() -> None:
