@@ -28,6 +28,10 @@ from controllers.kernel.wire import Wire
 
 logger = logging.getLogger(__name__)
 
+# The client would log every attempt; the session says once that a link went or came.
+_client_logger = logging.getLogger(f"{__name__}.client")
+_client_logger.setLevel(logging.CRITICAL)
+
 PUBLISH_DEADLINE_S = 2.0
 STABLE_AFTER_S = 5.0
 """A connection that lasted this long clears the count of failures."""
@@ -70,7 +74,7 @@ class MqttSettings(Wire):
 class FullJitter:
     """Waits between attempts: uniform in ``[0, min(cap, base * 2**failures))``."""
 
-    def __init__(self, cap_s: float, draw: Callable[[], float] = _entropy.random) -> None:
+    def __init__(self, cap_s: float, draw: Callable[[], float]) -> None:
         self._cap_s = cap_s
         self._draw = draw
         self._failures = 0
@@ -93,7 +97,8 @@ class MqttSession:
     Args:
         settings: the broker.
         client_id: stable per writer, so that a successor drops its predecessor at the broker.
-        subscriptions: renewed on every connection; sessions are clean.
+        subscriptions: at least one, renewed on every connection; sessions are clean. The broker's
+            answer to them is what tells a standing link from one that was kicked at once.
         wake: set whenever ``drain`` has something.
         on_link: called with True after the subscriptions stand, False when the link is lost.
         will: published by the broker when this session dies without saying goodbye.
@@ -105,7 +110,7 @@ class MqttSession:
         settings: MqttSettings,
         client_id: str,
         *,
-        subscriptions: Sequence[Subscription] = (),
+        subscriptions: Sequence[Subscription],
         wake: asyncio.Event | None = None,
         on_link: Callable[[bool], None] = lambda up: None,
         will: aiomqtt.Will | None = None,
@@ -119,7 +124,7 @@ class MqttSession:
         self._will = will
         self._peer = peer
         self._protocol: Protocol = settings.protocol or "5"
-        self._backoff = FullJitter(settings.reconnect_cap_s)
+        self._backoff = FullJitter(settings.reconnect_cap_s, _entropy.random)
         self._client: aiomqtt.Client | None = None
         self._reported_down = False
         self._n_in_flight = 0
@@ -165,16 +170,19 @@ class MqttSession:
         Args:
             admit: awaited before every attempt to connect; what it raises ends the run.
         """
+        loop = asyncio.get_running_loop()
         while True:
             if admit is not None:
                 await admit()
+            began_s, n_connects = loop.time(), self._n_connects
             try:
                 await self._hold_connection()
-            except MqttConnectError as error:
-                if self._fall_back(error):
-                    continue
-                self._report_down(error)
             except (aiomqtt.MqttError, OSError) as error:
+                in_vain = self._n_connects == n_connects
+                late = loop.time() - began_s >= _CONNECT_DEADLINE_S
+                # Some brokers refuse a protocol they do not know, others fall silent on it.
+                if _refuses_protocol(error) or (in_vain and late):
+                    self._change_protocol()
                 self._report_down(error)
             await asyncio.sleep(self._backoff.next_s())
 
@@ -265,6 +273,7 @@ class MqttSession:
             username=settings.username,
             password=settings.password,
             identifier=self._client_id,
+            logger=_client_logger,
             queue_type=Doorman,
             protocol=aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311,
             clean_session=None if v5 else True,
@@ -278,8 +287,6 @@ class MqttSession:
         return client
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
-        if not self._subscriptions:
-            return
         if self._protocol == "5":
             codes = await client.subscribe(
                 [(s.topic_filter, SubscribeOptions(qos=s.qos)) for s in self._subscriptions]
@@ -295,16 +302,11 @@ class MqttSession:
         if refused:
             raise aiomqtt.MqttError(f"the broker refused to subscribe {', '.join(refused)}")
 
-    def _fall_back(self, error: MqttConnectError) -> bool:
-        code = getattr(error.rc, "value", error.rc)
-        if self._settings.protocol or self._protocol != "5" or code not in _UNSUPPORTED_PROTOCOL:
-            return False
-        self._protocol = "3.1.1"
-        return True
+    def _change_protocol(self) -> None:
+        if self._settings.protocol is None:
+            self._protocol = "3.1.1" if self._protocol == "5" else "5"
 
     def _report_down(self, error: Exception) -> None:
-        # A broker may come back as another make; ask for 5 again.
-        self._protocol = self._settings.protocol or "5"
         if not self._reported_down:
             logger.warning("%s: link to %r is down: %s", self._client_id, self._settings, error)
             self._reported_down = True
@@ -322,6 +324,12 @@ class MqttSession:
         if correlation is not None:
             properties.CorrelationData = correlation
         return properties
+
+
+def _refuses_protocol(error: Exception) -> bool:
+    if not isinstance(error, MqttConnectError):
+        return False
+    return getattr(error.rc, "value", error.rc) in _UNSUPPORTED_PROTOCOL
 
 
 def _as_bytes(payload: object) -> bytes:
