@@ -32,6 +32,8 @@ class ApiSettings:
     """Short, because an access token carries its roles until it ends."""
     refresh_lifetime_s: float = 43_200.0
     """One shift; roles and account are read anew at each refresh."""
+    ingress_sends_request_id: bool = False
+    """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
     max_body_bytes: int = 1_048_576
     live_refresh_s: float = 0.1
     """The whole live picture is encoded at most this often."""
@@ -72,8 +74,11 @@ class ApiDeps:
     settings: ApiSettings
 
 
-def deps_of(connection: HTTPConnection) -> ApiDeps:
-    """Return what the application of this request was built from."""
+async def deps_of(connection: HTTPConnection) -> ApiDeps:
+    """Return what the application of this request was built from.
+
+    Async, because the framework sends plain functions to a thread.
+    """
     return cast(ApiDeps, connection.app.state.deps)
 
 

@@ -23,6 +23,7 @@ from controllers.ports import Amendment
 from serve_apps.answers import answers
 from serve_apps.deps import ApiDeps, Deps
 from serve_apps.idempotency import KeyedRequest, once
+from serve_apps.middleware import PREFIX
 from serve_apps.permissions import Operation
 from serve_apps.problems import RefusedError, refuse_field
 from serve_apps.records import audited
@@ -32,7 +33,7 @@ from serve_apps.tokens import Caller, GuardedRoute, Principal
 from serve_apps.views import DispatchPage, respond
 from serve_apps.windows import check_end, check_window
 
-router = APIRouter(tags=["dispatch"], route_class=GuardedRoute)
+router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)
 
 _MAX_SCANNED = 1000
 """Instructions asked of each aggregate for one page."""
@@ -78,7 +79,7 @@ async def dispatch(
         key=idempotency_key,
         operation=Operation.DISPATCH_CREATE,
         path=f"/aggregations/{aggregation_id}/dispatch",
-        location=f"{request.url.path.partition('/aggregations/')[0]}/dispatches",
+        location=f"{PREFIX}/dispatches",
         subject_id=f"{aggregation_id}.{deps.ids.new('d')}",
         body=body,
         audit={"aggregation": aggregation_id, **body.model_dump(mode="json")},

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from controllers.park import ParkDefinition
 from serve_apps.answers import answers
 from serve_apps.deps import ApiDeps, Deps
+from serve_apps.middleware import PREFIX
 from serve_apps.permissions import Operation
 from serve_apps.records import audited
 from serve_apps.routes_park import require_aggregate, require_resource
@@ -28,7 +29,7 @@ from serve_apps.windows import check_until
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(tags=["by hand"], route_class=GuardedRoute)
+router = APIRouter(prefix=PREFIX, tags=["by hand"], route_class=GuardedRoute)
 
 _KILL = answers(KillView, Operation.KILL_SET, 404, 413, 415, 422, also=202)
 _RELEASE = answers(KillView, Operation.KILL_RELEASE, 404, 422, 503, also=202)

@@ -13,6 +13,7 @@ from controllers.kernel.states import ResourceState
 from controllers.park import AggregateDefinition, ParkDefinition, ResourceDefinition
 from serve_apps.answers import answers
 from serve_apps.deps import ApiDeps, Deps
+from serve_apps.middleware import PREFIX
 from serve_apps.permissions import Operation
 from serve_apps.picture import LivePicture
 from serve_apps.tokens import GuardedRoute
@@ -27,7 +28,7 @@ from serve_apps.views import (
     respond,
 )
 
-router = APIRouter(tags=["park"], route_class=GuardedRoute)
+router = APIRouter(prefix=PREFIX, tags=["park"], route_class=GuardedRoute)
 
 
 @router.get("/park", **answers(ParkView, Operation.PARK_READ))

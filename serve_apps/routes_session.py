@@ -11,12 +11,13 @@ from starlette.responses import Response
 from controllers.ports import User
 from serve_apps.answers import answers
 from serve_apps.deps import Deps
+from serve_apps.middleware import PREFIX
 from serve_apps.passwords import PasswordGate
 from serve_apps.schemas import LoginBody, RefreshBody
 from serve_apps.tokens import GuardedRoute, Tokens, unauthenticated
 from serve_apps.views import SessionView, respond
 
-router = APIRouter(prefix="/auth", tags=["session"], route_class=GuardedRoute)
+router = APIRouter(prefix=f"{PREFIX}/auth", tags=["session"], route_class=GuardedRoute)
 
 
 @router.post("/login", **answers(SessionView, None, 401, 422, 429, 503))

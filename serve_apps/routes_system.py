@@ -14,13 +14,14 @@ from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.wire import encode
 from serve_apps.answers import answers
 from serve_apps.deps import ApiDeps, Deps
+from serve_apps.middleware import PREFIX
 from serve_apps.permissions import Operation
 from serve_apps.problems import MEDIA_TYPE, RefusedError, document
 from serve_apps.tokens import GuardedRoute
 from serve_apps.views import AliveView, AuditPage, CheckView, ReadyView, respond
 
 probes = APIRouter(tags=["system"], route_class=GuardedRoute)
-router = APIRouter(tags=["system"], route_class=GuardedRoute)
+router = APIRouter(prefix=PREFIX, tags=["system"], route_class=GuardedRoute)
 
 _ALIVE = respond(AliveView())
 

@@ -157,7 +157,7 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-def _principal_of(request: Request) -> Principal:
+async def _principal_of(request: Request) -> Principal:
     return cast(Principal, request.state.principal)
 
 

@@ -1,0 +1,115 @@
+"""The API in process over fakes, with everything a test may turn."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from fastapi import FastAPI
+
+from controllers.kernel.ids import SequentialIds
+from controllers.kernel.timebase import ManualClock
+from controllers.ports import User
+from serve_apps.api import build_api
+from serve_apps.deps import ApiDeps, ApiSettings
+from serve_apps.passwords import hash_password
+from serve_apps.permissions import Role
+from serve_apps.tokens import Tokens
+from tests.support.fakes import FakeControlPlane, FakeLiveView, FakeOperationsStore
+from tests.support.live_states import (
+    NOW,
+    make_aggregate_state,
+    make_park,
+    make_resource_state,
+)
+
+PASSWORD = "correct horse battery staple"  # noqa: S105  # of accounts that exist in memory only
+_HASH = hash_password(PASSWORD)
+
+
+@dataclass(kw_only=True)
+class World:
+    """Everything a test may turn."""
+
+    app: FastAPI
+    client: httpx.AsyncClient
+    clock: ManualClock
+    live: FakeLiveView
+    control: FakeControlPlane
+    store: FakeOperationsStore
+    tokens: Tokens
+
+    def token(self, role: str = Role.OPERATOR) -> str:
+        """Return an access token of the user named like their role."""
+        return self.tokens.issue("access", role, [role])[0]
+
+    def auth(self, role: str = Role.OPERATOR, **more: str) -> dict[str, str]:
+        """Return request headers of a role, and more."""
+        return {"Authorization": f"Bearer {self.token(role)}", **more}
+
+    async def dispatch(
+        self,
+        key: str = "k1",
+        aggregation: str = "site",
+        role: str = Role.OPERATOR,
+        **changes: object,
+    ) -> httpx.Response:
+        """Post a dispatch of 500 kW for ten minutes."""
+        body = {"target_kw": 500.0, "duration_s": 600, "reason": "peak", **changes}
+        return await self.client.post(
+            f"/api/vpp/aggregations/{aggregation}/dispatch",
+            json=body,
+            headers=self.auth(role, **{"Idempotency-Key": key}),
+        )
+
+
+@asynccontextmanager
+async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
+    """Yield a world whose park has a battery, a roof and a garage in two nested aggregates."""
+    clock = ManualClock(NOW)
+    park = make_park()
+    live = FakeLiveView()
+    live.put(
+        make_resource_state("bess1"),
+        make_resource_state("pv1", kind="pv", power_kw=120.0, contenders=[]),
+        make_aggregate_state("site"),
+        make_aggregate_state("stores"),
+    )
+    control = FakeControlPlane(park, clock)
+    users = [User(username=role, password_hash=_HASH, roles=[role]) for role in Role]
+    users.append(User(username="gone", password_hash=_HASH, roles=["admin"], disabled=True))
+    store = FakeOperationsStore(clock, users)
+    deps = ApiDeps(
+        park=lambda: park,
+        live=live,
+        control=control,
+        store=store,
+        clock=clock,
+        ids=SequentialIds(),
+        settings=settings,
+    )
+    app = build_api(deps)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://park") as client:
+        yield World(
+            app=app,
+            client=client,
+            clock=clock,
+            live=live,
+            control=control,
+            store=store,
+            tokens=app.state.tokens,
+        )
+
+
+def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str, object]:
+    """Check that an answer is a well-formed problem document and return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, object] = response.json()
+    assert body["type"] == f"urn:parkgrid:problem:{name}"
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
