@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -84,7 +84,7 @@ class Admission:
 
     verdict: Verdict
     intake: Intake
-    signals: Mapping[str, float] = {}
+    signals: Mapping[str, float] = field(default_factory=dict)
     """Its plausible signals, if it was accepted."""
     n_implausible: int = 0
     """Readings taken out of an accepted sample."""

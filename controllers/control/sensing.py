@@ -24,6 +24,7 @@ def take_sample(turn: Turn, sample: Telemetry) -> bool:
     reading = Reading(
         measured_at=sample.measured_at,
         power_kw=sample.power_kw,
+        setpoint_kw=sample.setpoint_kw,
         signals=dict(admission.signals),
         vehicles=_vehicles(sample),
     )
