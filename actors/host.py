@@ -43,6 +43,7 @@ CHECKPOINT_EVERY_S = 10.0
 """State that no decision asked to make durable is written this often."""
 
 _STORE_RETRY_S = 0.5
+_RESTART_PAUSE_S = 1.0
 
 StateT = TypeVar("StateT")
 StateT_co = TypeVar("StateT_co", covariant=True)
@@ -187,10 +188,8 @@ class Host(Generic[StateT]):
 
     async def store(self) -> tuple[ActorStore, int]:
         """Return the store and the epoch to write under; it blocks, so use it in threads."""
-        epoch = await self.ready()
-        if self._store is None:
-            raise ActorUnavailableError(self._actor_id)
-        return self._store, epoch
+        await self.ready()
+        return self._writable()
 
     async def outbox(self, limit: int) -> list[OutboxRecord]:
         """Return the oldest records not yet confirmed."""
@@ -219,35 +218,44 @@ class Host(Generic[StateT]):
         }
 
     async def stop(self) -> None:
-        """End this life in order: no more turns, link closed, store released."""
+        """End in order: no more turns, link closed, last state written, store released."""
         self._main.cancel()
         await asyncio.wait([self._main])
+        if self._ready.is_set() and self._failure is None:
+            with contextlib.suppress(ParkgridError):
+                await self._flush()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
         self._fail(ActorUnavailableError(self._actor_id))
 
     async def _live(self) -> None:
-        link: asyncio.Task[None] | None = None
+        while self._failure is None:
+            try:
+                await self._one_life()
+            except FencedError as error:
+                logger.warning("%s: %s; this actor ends", self._actor_id, error)
+                self._fail(error)
+            except Exception:
+                # Restoring from the checkpoint is the one tested way out of an unknown state.
+                logger.exception("%s: the host broke and starts over", self._actor_id)
+                self._ready.clear()
+                await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def _one_life(self) -> None:
+        await self._restore()
+        link = self._loop.create_task(self._link.run(self._admit))
+        link.add_done_callback(lambda _: self._wake.set())
+        self._ready.set()
+        self._make_tick_due()
         try:
-            await self._restore()
-            link = self._loop.create_task(self._link.run(self._admit))
-            link.add_done_callback(lambda _: self._wake.set())
-            self._ready.set()
-            self._make_tick_due()
             while not link.done():
                 await self._turn()
                 await self._rest()
             link.result()
-        except FencedError as error:
-            logger.warning("%s: %s; this life ends", self._actor_id, error)
-            self._fail(error)
-        except Exception:
-            logger.exception("%s: the host broke", self._actor_id)
-            self._fail(ActorUnavailableError(self._actor_id))
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            await _end([*self._performing, *([link] if link else [])])
-            if self._store is not None:
-                await asyncio.to_thread(self._store.close)
+            await _end([*self._performing, link])
 
     async def _restore(self) -> None:
         while True:
@@ -269,7 +277,7 @@ class Host(Generic[StateT]):
 
     async def _admit(self) -> None:
         # A zombie that lost its link must not come back and drop its successor's.
-        store, epoch = await self.store()
+        store, epoch = self._writable()
         with contextlib.suppress(StorageUnavailableError):
             await asyncio.to_thread(store.commit, epoch, None, [])
 
@@ -288,7 +296,7 @@ class Host(Generic[StateT]):
             self._decide_for_caller(*self._calls.popleft())
         ticked, self._tick_due = self._tick_due, False
         messages = self._link.drain(MESSAGES_PER_TURN)
-        if len(messages) == MESSAGES_PER_TURN:
+        if len(messages) >= MESSAGES_PER_TURN:
             self._wake.set()
         for event in (*messages, *([Tick()] if ticked else [])):
             self._decide(event)
@@ -335,7 +343,7 @@ class Host(Generic[StateT]):
 
     async def _flush(self) -> bool:
         try:
-            store, epoch = await self.store()
+            store, epoch = self._writable()
             await self._journal.flush(store, epoch, self._state)
         except StorageUnavailableError as error:
             self._note_store(error)
@@ -344,6 +352,11 @@ class Host(Generic[StateT]):
         self._note_store(None)
         self._written_at_s = self._loop.time()
         return True
+
+    def _writable(self) -> tuple[ActorStore, int]:
+        if self._store is None:
+            raise ActorUnavailableError(self._actor_id)
+        return self._store, self._epoch
 
     def _perform(self, effect: Effect) -> None:
         task = self._loop.create_task(self._link.perform(effect))

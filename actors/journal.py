@@ -1,7 +1,8 @@
 """What waits for the disk: effects and answers that must not happen before their state is durable.
 
 One flush serves all that gathered since the last one. While the store takes no writes, everything
-stays, in order and bounded: of records and effects the oldest go first, counted.
+stays, in order and bounded: of records the oldest go first, counted, and effects that have waited
+for long are not performed any more, since what repeats has meanwhile been decided anew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from controllers.ports import ActorStore
 
 MAX_RECORDS = 5_000
 MAX_EFFECTS = 1_000
+EFFECT_MAX_WAIT_S = 5.0
 
 AnswerT = TypeVar("AnswerT")
 
@@ -27,7 +29,7 @@ class Journal(Generic[AnswerT]):
     def __init__(self) -> None:
         self._must_flush = False
         self._records: deque[tuple[str, datetime, bytes]] = deque(maxlen=MAX_RECORDS)
-        self._effects: deque[Effect] = deque(maxlen=MAX_EFFECTS)
+        self._effects: deque[tuple[float, Effect]] = deque(maxlen=MAX_EFFECTS)
         self._answers: list[tuple[asyncio.Future[AnswerT], AnswerT]] = []
         self.n_commits = 0
         self.n_given_up = 0
@@ -46,13 +48,14 @@ class Journal(Generic[AnswerT]):
     def add(self, effects: list[Effect], *, durable: bool) -> None:
         """Take in the effects of one decision."""
         self._must_flush |= durable
+        now_s = asyncio.get_running_loop().time()
         for effect in effects:
             if isinstance(effect, Record):
                 self.n_given_up += len(self._records) == MAX_RECORDS
                 self._records.append((effect.kind, effect.at, encode(effect.data)))
             else:
                 self.n_given_up += len(self._effects) == MAX_EFFECTS
-                self._effects.append(effect)
+                self._effects.append((now_s, effect))
 
     def owe(self, caller: asyncio.Future[AnswerT], answer: AnswerT) -> None:
         """Take in an answer that is due once its decision is durable."""
@@ -79,7 +82,9 @@ class Journal(Generic[AnswerT]):
         for caller, answer in self._answers:
             if not caller.done():
                 caller.set_result(answer)
-        effects = list(self._effects)
+        since_s = asyncio.get_running_loop().time() - EFFECT_MAX_WAIT_S
+        effects = [effect for added_s, effect in self._effects if added_s >= since_s]
+        self.n_given_up += len(self._effects) - len(effects)
         self._answers.clear()
         self._effects.clear()
         return effects

@@ -7,6 +7,7 @@ Calls return once their effect is durable and are idempotent, so a caller may re
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -22,15 +23,19 @@ from controllers.control.events import (
     OverrideSet,
 )
 from controllers.control.state import CHECKPOINT_MAX_BYTES, ControlState, Decision, ResourceSpec
-from controllers.kernel.errors import ActorUnavailableError, ConfigError
+from controllers.kernel.errors import ActorUnavailableError, DomainError
 from controllers.kernel.states import ResourceState
 from controllers.kernel.timebase import Clock, SystemClock
 from controllers.kernel.wire import decode
 from controllers.park import ResourceDefinition
 from controllers.ports import ActorStoreFactory, OutboxRecord
-from controllers.resources.kinds import TWINS
-from controllers.resources.parameters import check_parameters
+from controllers.resources.kinds import build_twin
 from controllers.resources.twin import TwinState
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.5
+"""Longest time in which lifetimes and ages are judged again."""
 
 
 class ResourceLogic:
@@ -43,7 +48,11 @@ class ResourceLogic:
         """Return the first decision of an epoch."""
         restored = None
         if checkpoint is not None:
-            restored = decode(checkpoint, ControlState, max_bytes=CHECKPOINT_MAX_BYTES)
+            try:
+                restored = decode(checkpoint, ControlState, max_bytes=CHECKPOINT_MAX_BYTES)
+            except DomainError:
+                # A cold start is in failsafe until the device is heard, so it is the safe way on.
+                logger.exception("%s: the checkpoint is unreadable; starting cold", self._spec.id)
         return control.resume(self._spec, epoch, restored, now)
 
     def decide(self, state: ControlState, event: Event, now: datetime) -> Decision:
@@ -76,25 +85,30 @@ class ResourceActor:
         wake = asyncio.Event()
         clock = new_clock()
         self._id = definition.id
-        self._link = self.make_link(park_id, definition, settings, wake)
+        twin = build_twin(definition.kind, definition.parameters)
+        home = homes[0] if homes else None
+        spec = ResourceSpec(definition=definition, twin=twin, home=home)
+        self._link = self.make_link(park_id, spec, settings, wake, clock)
         self._host = Host(
             definition.id,
             open_store=lambda: open_store(definition.id),
             clock=clock,
-            logic=ResourceLogic(make_spec(definition, homes)),
+            logic=ResourceLogic(spec),
             link=self._link,
             wake=wake,
+            tick_s=TICK_S,
         )
 
     def make_link(
         self,
         park_id: str,
-        definition: ResourceDefinition,
+        spec: ResourceSpec,
         settings: MqttSettings,
         wake: asyncio.Event,
+        clock: Clock,
     ) -> DeviceLink:
         """Return the link to the device."""
-        return DeviceLink(park_id, definition, settings, wake)
+        return DeviceLink(park_id, spec.definition, settings, wake)
 
     async def ready(self) -> int:
         """Wait until restored; return the epoch."""
@@ -145,19 +159,3 @@ class ResourceActor:
     async def stop(self) -> None:
         """End in order; the device falls back when its command expires."""
         await self._host.stop()
-
-
-def make_spec(definition: ResourceDefinition, homes: tuple[str, ...]) -> ResourceSpec:
-    """Return the fixed part of a resource's control.
-
-    Raises:
-        ConfigError: the definition breaks a rule of its kind.
-    """
-    twin = TWINS.get(definition.kind)
-    if twin is None:
-        raise ConfigError(definition.id, [f"kind = {definition.kind!r}: unknown"])
-    values, problems = check_parameters(twin.PARAMETERS, definition.parameters, path="parameters.")
-    if problems:
-        raise ConfigError(definition.id, [str(problem) for problem in problems])
-    home = homes[0] if homes else None
-    return ResourceSpec(definition=definition, twin=twin(values), home=home)

@@ -74,9 +74,9 @@ class DeviceLink:
         self._state_topic = resource_state_topic(definition.id)
         self.last_state: ResourceState | None = None
         """What was last published, or would have been with the link up."""
-        self._routes: dict[str, tuple[str, Callable[[Inbound], Event]]] = {
+        self._routes: dict[str, tuple[str, Callable[[Inbound], Event | None]]] = {
             topic(park_id, definition.id, "telemetry"): ("telemetry", self._telemetry),
-            self._ack_topic: ("ack", _ack),
+            self._ack_topic: ("ack", self._ack),
             topic(park_id, definition.id, "status"): ("status", _status),
             proposal_topic(definition.id): ("proposal", _proposal),
         }
@@ -95,7 +95,8 @@ class DeviceLink:
     def drain(self, limit: int) -> list[Event]:
         """Return and forget up to ``limit`` messages as events; link changes come first."""
         events, self._link_changes = self._link_changes, []
-        events += [self._decode(message) for message in self._session.drain(limit)]
+        decoded = (self._decode(message) for message in self._session.drain(limit))
+        events += [event for event in decoded if event is not None]
         return events
 
     async def perform(self, effect: Effect) -> None:
@@ -133,7 +134,7 @@ class DeviceLink:
             correlation=command_id.encode(),
         )
 
-    def _decode(self, message: Inbound) -> Event:
+    def _decode(self, message: Inbound) -> Event | None:
         kind, decode = self._routes[message.topic]
         try:
             return decode(message)
@@ -141,7 +142,7 @@ class DeviceLink:
             self._n_refused += 1
             return InputRefused(kind=kind, reason=str(error)[:_REASON_MAX_CHARS])
 
-    def _telemetry(self, message: Inbound) -> Event:
+    def _telemetry(self, message: Inbound) -> Event | None:
         sample = message.decode(Telemetry)
         if self._turned:
             setpoint_kw = sample.setpoint_kw
@@ -151,6 +152,9 @@ class DeviceLink:
                 setpoint_kw=None if setpoint_kw is None else 0.0 - setpoint_kw,
             )
         return TelemetryReceived(sample=sample)
+
+    def _ack(self, message: Inbound) -> Event | None:
+        return AckReceived(ack=message.decode(Ack))
 
     def _link_changed(self, up: bool) -> None:
         self._link_changes.append(LinkChanged(up=up))
@@ -163,10 +167,6 @@ def _subscription(name: str, kind: str, telemetry_max_bytes: int) -> Subscriptio
             topic_filter=name, policy=Policy.DROP_OLDEST, max_bytes=telemetry_max_bytes
         )
     return Subscription(topic_filter=name, policy=Policy.KEEP, qos=1, max_bytes=ANSWER_MAX_BYTES)
-
-
-def _ack(message: Inbound) -> Event:
-    return AckReceived(ack=message.decode(Ack))
 
 
 def _status(message: Inbound) -> Event:
