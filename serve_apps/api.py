@@ -12,31 +12,16 @@ from starlette.responses import FileResponse
 from starlette.types import Lifespan
 from starlette.websockets import WebSocket
 
-from serve_apps import (
-    openapi,
-    problems,
-    routes_dispatch,
-    routes_hands,
-    routes_park,
-    routes_session,
-    routes_system,
-)
+from serve_apps import problems
 from serve_apps.deps import ApiDeps
 from serve_apps.middleware import PREFIX, Envelope
+from serve_apps.openapi import openapi_document
 from serve_apps.passwords import PasswordGate
 from serve_apps.picture import LivePicture
+from serve_apps.routes import ROUTES
 from serve_apps.stream import LiveStream
 from serve_apps.tokens import Tokens
 
-_ROUTERS = (
-    # Where the reads come from first: routes are tried in order.
-    routes_park.router,
-    routes_dispatch.router,
-    routes_hands.router,
-    routes_session.router,
-    routes_system.router,
-    routes_system.probes,
-)
 _PAGE = Path(__file__).parent / "page"
 
 
@@ -61,7 +46,7 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     app.state.passwords = PasswordGate(deps.store, deps.clock, deps.settings)
     app.state.picture = picture
     problems.install(app)
-    openapi.install(app)
+    app.openapi = openapi_document  # type: ignore[method-assign]
     app.add_middleware(Envelope, deps=deps)
 
     stream = LiveStream(deps, tokens, picture)
@@ -69,9 +54,7 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     async def live_stream(websocket: WebSocket) -> None:
         await stream.serve(websocket)
 
-    # Complete routes in one flat list: a nested router costs more to search than a read to answer.
-    for router in _ROUTERS:
-        app.router.routes.extend(router.routes)
+    app.router.routes.extend(ROUTES)
     for path in ("/ws/live", f"{PREFIX}/ws/live"):
         app.add_api_websocket_route(path, live_stream)
     app.add_route("/", _page, include_in_schema=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from serve_apps.answers import REF, answer_types
 from serve_apps.permissions import PERMISSIONS, Operation
+from serve_apps.routes import ROUTES
 
 _DESCRIPTION = """\
 Operate a zero-carbon park as a virtual power plant.
@@ -22,45 +24,44 @@ Operate a zero-carbon park as a virtual power plant.
 """
 
 
-def install(app: FastAPI) -> None:
-    """Make the application serve its document at ``/openapi.json``."""
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
-
-    app.openapi = document  # type: ignore[method-assign]
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
+@cache
+def openapi_document() -> dict[str, Any]:
+    """Return the document; treat it as read-only."""
     document = get_openapi(
-        title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
+        title="Parkgrid", version=version("parkgrid"), description=_DESCRIPTION, routes=ROUTES
     )
-    ordered = sorted(answer_types, key=lambda type_: type_.__name__)
-    _, schemas = msgspec.json.schema_components(ordered, ref_template=REF)
     components = document.setdefault("components", {})
-    inherited = components.setdefault("schemas", {})
+    schemas = components.setdefault("schemas", {})
+    # The framework's own shape of a refusal, which is never sent.
     for unused in ("HTTPValidationError", "ValidationError"):
-        inherited.pop(unused, None)
-    inherited.update(schemas)
+        schemas.pop(unused, None)
+    schemas.update(_answer_schemas())
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
-    for path in document["paths"].values():
-        for operation in path.values():
+    for operations in document["paths"].values():
+        for operation in operations.values():
             _describe_access(operation)
     return document
 
 
+def _answer_schemas() -> dict[str, Any]:
+    ordered = sorted(answer_types, key=lambda type_: type_.__name__)
+    # The one type without a schema of its own is the free-form value of an audit entry.
+    _, schemas = msgspec.json.schema_components(
+        ordered, ref_template=REF, schema_hook=lambda _: {"description": "any JSON value"}
+    )
+    return schemas
+
+
 def _describe_access(operation: dict[str, Any]) -> None:
-    name = operation.pop("x-operation", None)
-    # The framework adds its own 422, whose shape is not ours.
-    if "HTTPValidationError" in str(operation["responses"].get("422", "")):
-        del operation["responses"]["422"]
-    if name is None:
-        operation["security"] = []
-        return
-    operation["security"] = [{"bearer": []}]
-    operation["x-operation"] = name
-    operation["x-roles"] = sorted(PERMISSIONS[Operation(name)])
+    responses = operation["responses"]
+    # Added by the framework to whatever has a parameter, even where none can be wrong.
+    if "HTTPValidationError" in str(responses.get("422", "")):
+        del responses["422"]
+    # Absent: a public route.
+    name = operation.get("x-operation")
+    operation["security"] = []
+    if name is not None:
+        operation["security"] = [{"bearer": []}]
+        operation["x-roles"] = sorted(PERMISSIONS[Operation(name)])

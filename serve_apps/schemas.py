@@ -60,6 +60,10 @@ class Body(BaseModel):
 class LoginBody(Body):
     """A name and a password."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"username": "operator", "password": "..."}]}
+    )
+
     username: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
     password: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 
@@ -72,6 +76,8 @@ class RefreshBody(Body):
 
 class ReasonBody(Body):
     """Why; it goes into the audit log."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "smoke in hall 2"}]})
 
     reason: Reason
 
@@ -120,6 +126,10 @@ class DispatchBody(Body):
 class AmendBody(Body):
     """What to change of a dispatch; what is absent stays."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"target_kw": 300.0, "reason": "cloud front"}]}
+    )
+
     target_kw: Kw | None = None
     end_at: Instant | None = None
     ramp_kw_per_min: Ramp | None = None
@@ -136,6 +146,12 @@ class AmendBody(Body):
 
 class OverrideBody(Body):
     """Take a resource in hand: hold one power until an instant."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"target_kw": -50.0, "duration_s": 900, "reason": "capacity test"}]
+        }
+    )
 
     target_kw: Kw
     until: Instant | None = None

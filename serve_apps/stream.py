@@ -117,7 +117,10 @@ class _Client:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _authenticate(self) -> None:
-        text = await self._socket.receive_text()
+        received = await self._socket.receive()
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(received.get("code", 1005))
+        text = received.get("text") or ""
         try:
             message = decode(text.encode(), AuthMessage, max_bytes=_MAX_MESSAGE_BYTES)
             principal = self._tokens.verify("access", message.token)

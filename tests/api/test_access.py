@@ -1,0 +1,211 @@
+"""Who gets in and who may do what: every role against every route."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+from serve_apps.deps import ApiSettings
+from serve_apps.permissions import PERMISSIONS, Operation, Role
+from tests.support.api_world import PASSWORD, World, assert_problem
+
+API = "/api/vpp"
+REASON = {"reason": "x"}
+REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
+    (Operation.PARK_READ, "GET", "/park", {}),
+    (Operation.PARK_READ, "GET", "/aggregations", {}),
+    (Operation.PARK_READ, "GET", "/aggregations/site", {}),
+    (Operation.PARK_READ, "GET", "/resources", {}),
+    (Operation.PARK_READ, "GET", "/resources/bess1", {}),
+    (Operation.LIVE_READ, "GET", "/live", {}),
+    (Operation.DISPATCH_READ, "GET", "/dispatches", {}),
+    (Operation.DISPATCH_READ, "GET", "/dispatches/site.d-0", {}),
+    (
+        Operation.DISPATCH_CREATE,
+        "POST",
+        "/aggregations/site/dispatch",
+        {"json": {"target_kw": 1.0, "duration_s": 60, **REASON}},
+    ),
+    (Operation.DISPATCH_AMEND, "PATCH", "/dispatches/site.d-0", {"json": {"target_kw": 1.0}}),
+    (Operation.DISPATCH_CANCEL, "POST", "/dispatches/site.d-0/cancel", {"json": REASON}),
+    (
+        Operation.OVERRIDE_SET,
+        "PUT",
+        "/resources/bess1/override",
+        {"json": {"target_kw": 1.0, "duration_s": 60, **REASON}},
+    ),
+    (Operation.OVERRIDE_CLEAR, "DELETE", "/resources/bess1/override", {}),
+    (Operation.KILL_SET, "PUT", "/resources/bess1/kill", {"json": REASON}),
+    (Operation.KILL_SET, "PUT", "/aggregations/site/kill", {"json": REASON}),
+    (Operation.KILL_SET, "PUT", "/park/kill", {"json": REASON}),
+    (Operation.KILL_RELEASE, "DELETE", "/resources/bess1/kill", {"params": REASON}),
+    (Operation.KILL_RELEASE, "DELETE", "/aggregations/site/kill", {"params": REASON}),
+    (Operation.KILL_RELEASE, "DELETE", "/park/kill", {"params": REASON}),
+    (Operation.AUDIT_READ, "GET", "/audit", {}),
+]
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_every_role_may_do_exactly_its_operations(world: World, role: Role) -> None:
+    for operation, method, path, arguments in REQUESTS:
+        response = await world.client.request(
+            method, f"{API}{path}", headers=world.auth(role), **arguments
+        )
+        permitted = role in PERMISSIONS[operation]
+        assert (response.status_code == 403) == (not permitted), (operation, path)
+        if not permitted:
+            assert_problem(response, 403, "forbidden")
+
+
+async def test_requests_above_cover_every_guarded_route(world: World) -> None:
+    document = (await world.client.get("/openapi.json")).json()
+    declared = {
+        (operation["x-operation"], method.upper(), path.count("/"))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if operation["security"]
+    }
+    asked = {(op.value, method, f"{API}{path}".count("/")) for op, method, path, _ in REQUESTS}
+    assert asked == declared
+    assert {op for op, *_ in REQUESTS} | {Operation.LIVE_STREAM} == set(Operation)
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic b3A6cHc=", "Bearer a.b.c", "Bearer " + "x" * 5000]
+)
+async def test_request_without_a_good_token_is_refused_before_its_body_is_read(
+    world: World, header: str
+) -> None:
+    response = await world.client.put(
+        f"{API}/park/kill",
+        content="{not json",
+        headers={"Authorization": header, "content-type": "application/json"},
+    )
+    assert_problem(response, 401, "unauthenticated")
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def _forge(world: World, secret: str = "s" * 32, algorithm: str = "HS256", **changes: Any) -> str:
+    claims: dict[str, Any] = {
+        "iss": "parkgrid",
+        "aud": "access",
+        "sub": "operator",
+        "roles": ["admin"],
+        "exp": int((world.clock.now() + timedelta(minutes=5)).timestamp()),
+    }
+    claims.update(changes)
+    return jwt.encode({k: v for k, v in claims.items() if v is not None}, secret, algorithm)
+
+
+async def test_forged_tokens_are_refused_and_a_true_one_is_not(world: World) -> None:
+    forged = [
+        _forge(world, secret="t" * 32),
+        _forge(world, secret="", algorithm="none"),
+        _forge(world, aud="refresh"),
+        _forge(world, iss="elsewhere"),
+        _forge(world, exp=None),
+        _forge(world, exp=1),
+    ]
+    for token in forged:
+        response = await world.client.get(
+            f"{API}/park", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert response.status_code == 401, token
+    true = {"Authorization": f"Bearer {_forge(world)}"}
+    assert (await world.client.get(f"{API}/park", headers=true)).status_code == 200
+
+
+async def test_token_ends(world: World) -> None:
+    headers = world.auth()
+    assert (await world.client.get(f"{API}/park", headers=headers)).status_code == 200
+    world.clock.advance(timedelta(minutes=15))
+    ended = await world.client.get(f"{API}/park", headers=headers)
+    assert_problem(ended, 401, "unauthenticated")
+
+
+async def _log_in(world: World, username: str, password: str = PASSWORD) -> Any:
+    return await world.client.post(
+        f"{API}/auth/login", json={"username": username, "password": password}
+    )
+
+
+async def test_log_in_and_refresh_give_working_tokens(world: World) -> None:
+    session = (await _log_in(world, "operator")).json()
+    assert (session["username"], session["roles"]) == ("operator", ["operator"])
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    assert (await world.client.get(f"{API}/park", headers=headers)).status_code == 200
+    assert world.store.entries[-1].action == "session.login"
+
+    world.clock.advance(timedelta(minutes=20))
+    renewed = await world.client.post(
+        f"{API}/auth/refresh", json={"refresh_token": session["refresh_token"]}
+    )
+    headers = {"Authorization": f"Bearer {renewed.json()['access_token']}"}
+    assert (await world.client.get(f"{API}/park", headers=headers)).status_code == 200
+
+
+async def test_refresh_ends_with_the_shift_and_with_the_account(world: World) -> None:
+    session = (await _log_in(world, "operator")).json()
+    body = {"refresh_token": session["refresh_token"]}
+    wrong = {"refresh_token": session["access_token"]}
+    refused = await world.client.post(f"{API}/auth/refresh", json=wrong)
+    assert_problem(refused, 401, "unauthenticated")
+    operator = world.store.users.pop("operator")
+    assert_problem(
+        await world.client.post(f"{API}/auth/refresh", json=body), 401, "unauthenticated"
+    )
+    world.store.users["operator"] = operator
+    world.clock.advance(timedelta(hours=12))
+    assert_problem(
+        await world.client.post(f"{API}/auth/refresh", json=body), 401, "unauthenticated"
+    )
+
+
+async def test_refresh_token_opens_nothing_else(world: World) -> None:
+    session = (await _log_in(world, "admin")).json()
+    headers = {"Authorization": f"Bearer {session['refresh_token']}"}
+    assert (await world.client.get(f"{API}/park", headers=headers)).status_code == 401
+
+
+async def test_wrong_password_unknown_name_and_closed_account_look_alike(world: World) -> None:
+    answers = [
+        await _log_in(world, "operator", "wrong"),
+        await _log_in(world, "nobody", "wrong"),
+        await _log_in(world, "gone"),
+    ]
+    documents = [assert_problem(answer, 401, "unauthenticated") for answer in answers]
+    for document in documents:
+        document.pop("request_id")
+    assert documents[0] == documents[1] == documents[2]
+
+
+async def test_failures_in_a_row_lock_known_and_unknown_names_alike(world: World) -> None:
+    for name in ("operator", "nobody"):
+        for _ in range(6):
+            assert (await _log_in(world, name, "wrong")).status_code == 401
+            world.clock.advance(timedelta(milliseconds=1100))
+        for _ in range(2):
+            await _log_in(world, name, "wrong")
+        locked = await _log_in(world, name)
+        assert_problem(locked, 429, "locked-out")
+        world.clock.advance(timedelta(seconds=int(locked.headers["retry-after"]) + 1))
+    assert (await _log_in(world, "operator")).status_code == 200
+
+
+async def test_answer_to_a_bad_log_in_never_repeats_the_password(world: World) -> None:
+    for body in (
+        {"username": "op", "password": "hunter2", "extra": "hunter2"},
+        {"password": "hunter2"},
+        {"username": 5, "password": ["hunter2"]},
+    ):
+        response = await world.client.post(f"{API}/auth/login", json=body)
+        assert_problem(response, 422, "validation")
+        assert "hunter2" not in response.text
+
+
+def test_short_secret_is_refused() -> None:
+    with pytest.raises(Exception, match="at least 32 bytes"):
+        ApiSettings(jwt_secret="short")  # noqa: S106

@@ -1,0 +1,62 @@
+"""The OpenAPI document: complete, of our shapes, and the committed file is current."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from serve_apps.openapi import openapi_document
+from tests.support.api_world import World
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+
+
+def test_committed_document_is_current() -> None:
+    current = json.loads(json.dumps(openapi_document()))
+    assert json.loads(COMMITTED.read_text()) == current, (
+        "run `parkgrid openapi > docs/openapi.json`"
+    )
+
+
+def _references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    document = openapi_document()
+    found = set(_references(document))
+    assert len(found) > 20
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert found <= known
+
+
+def test_every_operation_tells_its_problems_and_who_may() -> None:
+    n_operations = 0
+    for path, operations in openapi_document()["paths"].items():
+        for operation in operations.values():
+            n_operations += 1
+            refusals = {c: r for c, r in operation["responses"].items() if int(c) >= 400}
+            for response in refusals.values():
+                assert list(response["content"]) == ["application/problem+json"]
+            if operation["security"]:
+                assert {"401", "403"} <= set(refusals), path
+                assert operation["x-roles"]
+            if "requestBody" in operation:
+                assert "422" in refusals, path
+            if "{" in path:
+                assert "404" in refusals, path
+    assert n_operations >= 24
+
+
+async def test_document_is_served(world: World) -> None:
+    response = await world.client.get("/openapi.json")
+    assert response.json()["info"]["title"] == "Parkgrid"
