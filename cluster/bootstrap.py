@@ -1,0 +1,313 @@
+"""Composition: settings in, a running park out, taken down in reverse order.
+
+``bring_up`` starts one part after the other and says so: data directory and database, broker,
+simulated devices, Ray, the Supervisor (which starts the actors), the API. What was started is
+stopped in reverse order, on every way out. Child processes die with this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+
+from actors.links.mqtt import MqttSettings
+from cluster.accounts import ensure_operator
+from cluster.broker import BrokerTls, RunningBroker, start_broker
+from cluster.devices import SimulatedDevices
+from cluster.home import Home, RunningPark
+from cluster.park_file import load_park
+from cluster.settings import Settings, read_secret
+from cluster.storage.engine import migrate, open_engine
+from cluster.storage.registry import open_registry
+from controllers.kernel.errors import ConfigError
+from controllers.park import ParkDefinition
+from serve_apps.ingress import serve_environment
+
+DEMO_PARK = Path(__file__).parent / "demo" / "park.yaml"
+
+Say = Callable[[str], None]
+"""Tells the operator what is happening, one line at a time."""
+
+_ACTORS_LIMIT_S = 60.0
+_ANSWER_LIMIT_S = 30.0
+_WATCH_S = 1.0
+_LOG_BYTES = 5_000_000
+_LOG_FILES = 3
+_MQTT_PORT, _MQTTS_PORT = 1883, 8883
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What must be looked after while a park runs."""
+
+    url: str
+    broker: RunningBroker | None
+    devices: SimulatedDevices | None
+
+    def look_after(self) -> None:
+        """Restart child processes that died; call it about once a second."""
+        if self.broker is not None:
+            self.broker.ensure_alive()
+        if self.devices is not None:
+            self.devices.ensure_alive()
+
+
+def run(settings: Settings, park_file: Path | None, say: Say) -> None:
+    """Run a park until SIGINT or SIGTERM, in the main thread.
+
+    Raises:
+        ConfigError: settings, park file, port or data directory are wrong, or a part does not
+            start; whatever had been started is stopped again.
+    """
+    with ExitStack() as stack:
+        try:
+            signal.signal(signal.SIGTERM, _interrupt)
+            parts = bring_up(settings, park_file, say, stack)
+            # Ray takes the signal for itself when it starts.
+            signal.signal(signal.SIGTERM, _interrupt)
+            say(f"The park is live at {parts.url} (Ctrl-C stops it)")
+            while True:
+                parts.look_after()
+                time.sleep(_WATCH_S)
+        except KeyboardInterrupt:
+            say("Stopping")
+        finally:
+            # A second Ctrl-C must not leave anything behind.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+    say("Stopped; the next start resumes from here")
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitStack) -> Parts:
+    """Start a park; leaving ``stack`` stops it.
+
+    Raises:
+        ConfigError: as ``run``.
+    """
+    wanted = None if park_file is None else load_park(park_file)
+    home = Home(settings.home)
+    stack.enter_context(home.locked())
+    check_port(settings.http_host, settings.http_port)
+    _log_to(home.logs / "parkgrid.log", settings.log_level)
+
+    say(f"Data directory: {home.path}")
+    database_url = database_url_of(settings, home)
+    park = prepare_database(database_url, wanted, say)
+    broker, mqtt = _broker(settings, home, park, say, stack)
+    devices = None
+    if settings.demo and broker is not None:
+        say(f"Starting {len(park.resources)} simulated devices")
+        devices = SimulatedDevices(home.path, park, broker)
+        stack.callback(devices.stop)
+
+    say("Starting Ray")
+    folder = _short_folder(home, stack)
+    os.environ.update(_ray_environment(folder))
+    # Only now, because Ray reads its environment when it is first imported.
+    from cluster import ray_side  # noqa: PLC0415
+    from cluster.wiring import Wiring  # noqa: PLC0415
+
+    wiring = Wiring(
+        database_url=database_url,
+        actors=home.actors,
+        jwt_secret_file=home.jwt_secret_file,
+        mqtt=mqtt,
+    )
+    stack.enter_context(ray_side.cluster(settings, str(folder / "ray")))
+    say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")
+    stack.enter_context(ray_side.supervised(wiring))
+    say("Starting the API")
+    stack.enter_context(ray_side.serving(settings, wiring))
+    if not ray_side.wait_for_actors(_ACTORS_LIMIT_S):
+        say(f"Not every actor has started; {home.logs} and `parkgrid status` tell more")
+    url = f"http://{_reachable(settings.http_host)}:{settings.http_port}"
+    _wait_until_ready(url, say)
+    running = RunningPark(pid=os.getpid(), url=url, broker_host=mqtt.host, broker_port=mqtt.port)
+    stack.enter_context(home.announced(running))
+    return Parts(url=url, broker=broker, devices=devices)
+
+
+def database_url_of(settings: Settings, home: Home) -> str:
+    """Return where the database is."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return home.database_url
+
+
+def prepare_database(url: str, wanted: ParkDefinition | None, say: Say) -> ParkDefinition:
+    """Migrate the database and return the park it wants from now on.
+
+    Args:
+        url: of the database.
+        wanted: the park that was asked for; None keeps the last, at first the demo park.
+        say: is told what changed.
+
+    Raises:
+        StorageUnavailableError: the database does not answer.
+    """
+    engine = open_engine(url)
+    registry = open_registry(url)
+    try:
+        migrate(engine)
+        ensure_operator(engine, say)
+        before = registry.version()
+        if wanted is None and before == 0:
+            wanted = load_park(DEMO_PARK)
+        version = before if wanted is None else registry.save(wanted)
+        park = registry.load()
+        news = "as before" if version == before else f"new version {version}"
+        say(f"Park {park.id} ({park.name}): {news}")
+        return park
+    finally:
+        registry.close()
+        engine.dispose()
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port that somebody listens on.
+
+    Raises:
+        ConfigError: taken, or not ours to take.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family):
+            return
+    except OSError as error:
+        remedy = "stop whatever listens there, or choose another with --port"
+        raise ConfigError("http", [f"port {port}: {error.strerror}; {remedy}"]) from error
+
+
+def _broker(
+    settings: Settings, home: Home, park: ParkDefinition, say: Say, stack: ExitStack
+) -> tuple[RunningBroker | None, MqttSettings]:
+    if settings.broker_host is not None:
+        say(f"Using the broker at {settings.broker_host}")
+        return None, _elsewhere(settings, settings.broker_host)
+    tls = None
+    if settings.broker_cert_file is not None and settings.broker_key_file is not None:
+        tls = BrokerTls(
+            cert_file=settings.broker_cert_file,
+            key_file=settings.broker_key_file,
+            ca_file=settings.broker_ca_file,
+        )
+    port = settings.broker_port
+    if port is None and not settings.demo:
+        port = _MQTTS_PORT if tls else _MQTT_PORT
+    broker = start_broker(
+        home.path,
+        park.id,
+        [resource.id for resource in park.resources],
+        port,
+        host=settings.broker_listen_host,
+        tls=tls,
+    )
+    stack.callback(broker.stop)
+    say(f"Broker ({broker.kind}) at {broker.host}:{broker.port}")
+    if not settings.demo:
+        say(f"Accounts of the devices: {home.path / 'broker' / 'credentials.json'}")
+    mqtt = MqttSettings(
+        host=_reachable(broker.host),
+        port=broker.port,
+        username=broker.inner.username,
+        password=broker.inner.password,
+        tls_ca_file=_text(tls.ca_file) if tls else None,
+    )
+    return broker, mqtt
+
+
+def _elsewhere(settings: Settings, host: str) -> MqttSettings:
+    password_file = settings.broker_password_file
+    return MqttSettings(
+        host=host,
+        port=settings.broker_port or (_MQTTS_PORT if settings.broker_ca_file else _MQTT_PORT),
+        username=settings.broker_username,
+        password=read_secret(password_file) if password_file else None,
+        tls_ca_file=_text(settings.broker_ca_file),
+        tls_cert_file=_text(settings.broker_cert_file),
+        tls_key_file=_text(settings.broker_key_file),
+    )
+
+
+def _short_folder(home: Home, stack: ExitStack) -> Path:
+    """Return a folder with a short name, for sockets, in which ``ray`` leads to the home's."""
+    # The logs of the last run are kept, those before it are not.
+    for session in sorted(home.ray.glob("session_2*"))[:-1]:
+        shutil.rmtree(session, ignore_errors=True)
+    home.ray.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="parkgrid-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "ray").symlink_to(home.ray)
+    return folder
+
+
+def _ray_environment(folder: Path) -> dict[str, str]:
+    ports = [_free_port(), _free_port()]
+    ingress = serve_environment(
+        metrics_port=ports[0], stats_port=ports[1], run_dir=str(folder / "ingress")
+    )
+    (folder / "ingress").mkdir()
+    return {
+        **ingress,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray would otherwise warn at every start of what later versions do.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(url: str, say: Say) -> None:
+    """Wait for the API to call itself ready; a degraded park is still worth looking at."""
+    deadline_s = time.monotonic() + _ANSWER_LIMIT_S
+    answer = "no answer"
+    while time.monotonic() < deadline_s:
+        try:
+            response = httpx.get(f"{url}/readyz", timeout=5.0)
+        except httpx.HTTPError:
+            response = None
+        if response is not None:
+            if response.is_success:
+                return
+            answer = response.text
+        time.sleep(0.1)
+    say(f"The API is not ready after {_ANSWER_LIMIT_S:g} s: {answer}")
+
+
+def _log_to(path: Path, level: str) -> None:
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Each poll for readiness would be a line.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to leave it
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

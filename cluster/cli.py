@@ -1,0 +1,139 @@
+"""The command line: ``parkgrid up``, ``status``, ``token``, ``user add``, ``audit``, ``openapi``.
+
+Exit codes: 0 done, 1 not possible now (and why), 2 wrong arguments, settings or park file.
+Settings come from options, else from ``PARKGRID_...`` variables, else from defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from cluster.settings import load_settings
+from controllers.kernel.errors import ConfigError, ParkgridError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    help="Run a zero-carbon park as a virtual power plant.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+)
+users = typer.Typer(help="Accounts of people and programs.", no_args_is_help=True)
+app.add_typer(users, name="user")
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Data directory. [default: .parkgrid]")
+]
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+    # Seen at once also where the output is a file or a pipe.
+    sys.stdout.flush()
+
+
+def _fail(error: ParkgridError) -> NoReturn:
+    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    for problem in problems:
+        typer.echo(f"parkgrid: {problem}", err=True)
+    raise typer.Exit(2 if isinstance(error, ConfigError) else 1)
+
+
+def _explained(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn our errors into a line on stderr and an exit code."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ParkgridError as error:
+            _fail(error)
+
+    return wrapper
+
+
+@app.command()
+@_explained
+def up(
+    park: Annotated[
+        Path | None,
+        typer.Option(help="Park file (YAML). [default: the last one; at first the demo park]"),
+    ] = None,
+    no_demo: Annotated[
+        bool, typer.Option("--no-demo", help="Wait for real devices; simulate none.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port of API and page. [default: 8000]")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Start everything on this machine; Ctrl-C stops it, the next start resumes."""
+    settings = load_settings(home=home, http_port=port, demo=False if no_demo else None)
+    from cluster.bootstrap import run  # noqa: PLC0415 - the other commands start faster without
+
+    run(settings, park, _say)
+
+
+@app.command()
+@_explained
+def status(
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the live state as JSON.")] = False,
+) -> None:
+    """Show the running park."""
+    from cluster.cli_status import show_status  # noqa: PLC0415
+
+    show_status(load_settings(home=home), as_json=as_json)
+
+
+@app.command()
+@_explained
+def token(
+    username: Annotated[str, typer.Argument(help="A local account.")] = "operator",
+    home: HomeOption = None,
+) -> None:
+    """Print a short-lived access token of a local account; needs access to the data directory."""
+    from cluster.cli_accounts import print_token  # noqa: PLC0415
+
+    print_token(load_settings(home=home), username)
+
+
+@users.command("add")
+@_explained
+def add_user(
+    username: Annotated[str, typer.Argument(help="Name to log in with.")],
+    role: Annotated[list[str], typer.Option(help="May be given several times.")],
+    home: HomeOption = None,
+) -> None:
+    """Add an account; asks for its password, or reads one line where there is no terminal."""
+    from cluster.cli_accounts import add  # noqa: PLC0415
+
+    add(load_settings(home=home), username, role)
+
+
+@app.command()
+@_explained
+def audit(home: HomeOption = None) -> None:
+    """Check the chain of the audit log; exit code 1 names the entry where it breaks."""
+    from cluster.cli_accounts import check_audit  # noqa: PLC0415
+
+    check_audit(load_settings(home=home))
+
+
+@app.command()
+@_explained
+def openapi() -> None:
+    """Print the OpenAPI document of the API; starts nothing."""
+    from serve_apps.openapi import openapi_document  # noqa: PLC0415
+
+    typer.echo(json.dumps(openapi_document(), indent=2, ensure_ascii=False))

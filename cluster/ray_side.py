@@ -1,0 +1,79 @@
+"""The parts of a park that live on Ray: cluster, Supervisor with its actors, API.
+
+Import it only once ``ray_environment`` is in force, because Ray reads its environment when it is
+first imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from actors import runtime
+from actors.supervisor import Supervisor
+from cluster.settings import Settings
+from cluster.wiring import Wiring
+from controllers.kernel.errors import ParkgridError
+from controllers.supervision import SUPERVISOR
+from serve_apps.app import run_serve, stop_serve
+
+_STOP_LIMIT_S = 15.0
+_CALL_SLACK_S = 5.0
+
+
+@contextmanager
+def cluster(settings: Settings, temp_dir: str) -> Iterator[None]:
+    """Join the Ray cluster of the settings, or start one on this machine and end it again.
+
+    Args:
+        settings: name the cluster.
+        temp_dir: where a new one keeps logs and sockets.
+
+    Raises:
+        ActorUnavailableError: there is no cluster at the address.
+    """
+    if settings.ray_address is not None:
+        runtime.connect(settings.ray_address)
+    else:
+        runtime.start(temp_dir=temp_dir)
+    try:
+        yield
+    finally:
+        runtime.disconnect()
+
+
+@contextmanager
+def supervised(wiring: Wiring) -> Iterator[None]:
+    """Start the Supervisor; at the end it stops every actor in order."""
+    handle = runtime.spawn(Supervisor, SUPERVISOR, wiring.outside())
+    try:
+        yield
+    finally:
+        # What does not stop in order ends with the cluster; its state is on disk.
+        with suppress(ParkgridError):
+            stopping = runtime.call(handle, "stop", deadline_s=_STOP_LIMIT_S, actor_id=SUPERVISOR)
+            asyncio.run(stopping)
+        runtime.kill(SUPERVISOR)
+
+
+def wait_for_actors(limit_s: float) -> bool:
+    """Wait until the Supervisor has started every actor; tell whether it came to that."""
+    waiting = runtime.call(
+        runtime.find(SUPERVISOR),
+        "converged",
+        limit_s,
+        deadline_s=limit_s + _CALL_SLACK_S,
+        actor_id=SUPERVISOR,
+    )
+    return bool(asyncio.run(waiting))
+
+
+@contextmanager
+def serving(settings: Settings, wiring: Wiring) -> Iterator[None]:
+    """Start the API and stop it again."""
+    run_serve(wiring.api(), host=settings.http_host, port=settings.http_port)
+    try:
+        yield
+    finally:
+        stop_serve()

@@ -1,0 +1,115 @@
+"""What other processes are handed: picklable factories that open the chosen implementations there.
+
+Actors and Serve replicas may not import this package; they get these as values of the types that
+``controllers.ports`` and ``serve_apps.deps`` declare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.handles import RayControlPlane
+from actors.links.mqtt import MqttSettings
+from actors.live_view import MqttLiveView
+from actors.supervisor import Outside
+from cluster.settings import read_secret
+from cluster.storage.actor_store import open_actor_store
+from cluster.storage.operations import open_operations
+from cluster.storage.records import open_record_sink
+from cluster.storage.registry import SqlParkRegistry, open_registry
+from controllers.kernel.errors import StorageUnavailableError
+from controllers.kernel.ids import RandomIds
+from controllers.kernel.timebase import SystemClock
+from controllers.park import ParkDefinition
+from serve_apps.app import OpenDeps
+from serve_apps.deps import ApiDeps, ApiSettings
+
+_PARK_REFRESH_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Where everything is, for the processes of one park."""
+
+    database_url: str
+    actors: Path
+    """Directory of the actors' durable state."""
+    jwt_secret_file: Path
+    mqtt: MqttSettings
+
+    def outside(self) -> Outside:
+        """Return what the actors are built from."""
+        return Outside(
+            mqtt=self.mqtt,
+            open_store=functools.partial(open_actor_store, str(self.actors)),
+            open_registry=functools.partial(open_registry, self.database_url),
+            open_sink=functools.partial(open_record_sink, self.database_url),
+        )
+
+    def api(self) -> OpenDeps:
+        """Return what builds the parts of an API replica."""
+        return functools.partial(_open_api, self)
+
+
+class CurrentPark:
+    """The wanted park as a replica last saw it; looks for a newer version once a second."""
+
+    def __init__(self, registry: SqlParkRegistry) -> None:
+        self._registry = registry
+        self._version = registry.version()
+        self._park = registry.load()
+
+    def __call__(self) -> ParkDefinition:
+        """Return the park; costs nothing."""
+        return self._park
+
+    async def follow(self) -> None:
+        """Keep up with changes until cancelled; an unavailable database leaves the last one."""
+        while True:
+            await asyncio.sleep(_PARK_REFRESH_S)
+            with suppress(StorageUnavailableError):
+                version = await asyncio.to_thread(self._registry.version)
+                if version != self._version:
+                    self._park = await asyncio.to_thread(self._registry.load)
+                    self._version = version
+                    _log.info("the park is now at version %d", version)
+
+
+def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[object]]:
+    clock = SystemClock()
+    ids = RandomIds(clock)
+    registry = open_registry(wiring.database_url)
+    park = CurrentPark(registry)
+    store = open_operations(wiring.database_url)
+    live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
+    deps = ApiDeps(
+        park=park,
+        live=live,
+        control=RayControlPlane(),
+        store=store,
+        clock=clock,
+        ids=ids,
+        settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),
+    )
+
+    @asynccontextmanager
+    async def life() -> AsyncIterator[None]:
+        live.start()
+        following = asyncio.create_task(park.follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await live.stop()
+            await asyncio.to_thread(store.close)
+            registry.close()
+
+    return deps, life()
