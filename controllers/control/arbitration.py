@@ -3,7 +3,8 @@
 Proposals are taken in order of priority. Within one priority all bounds act first, each clipped
 into what the higher ones left; then the first target (earliest valid_from, then source) is clipped
 into the remaining bounds and pins the set-point, and everything lower finds it decided. A release
-decides too: that there is no set-point. What is not yet valid or has expired does not take part.
+decides too, after the targets of its own priority: that there is no set-point. What is not yet
+valid or has expired does not take part.
 
 Bounds without any target move a resource only where it would leave them by itself; bounds of
 SAFETY do so already where it *could* leave them, since then its own reading may be what is missing.
@@ -24,7 +25,6 @@ UNTIL_LIFTED = datetime(9999, 12, 31, tzinfo=UTC)
 
 _EPSILON_KW = 1e-9
 _STAY_FRAC = 0.02
-_ENVELOPE = "its own envelope"
 
 Outcome = Literal["won", "narrowed", "clipped", "lost", "refused"]
 
@@ -39,6 +39,9 @@ class Arbitration:
     high_kw: float
     """Bounds that no set-point may leave, before a target pinned it."""
     winner: Proposal | None
+    """Whose target it is, clipped or not; else whose bounds act."""
+    authority: Priority | None
+    """Rank of whoever fixed the value: of the winner, or of the bounds that clipped it."""
     contenders: list[Contender]
     """Every live proposal's fate, by rank."""
 
@@ -49,9 +52,11 @@ class _Round:
 
     low_kw: float
     high_kw: float
-    low_by: str = _ENVELOPE
-    high_by: str = _ENVELOPE
+    low_by: Proposal | None = None
+    high_by: Proposal | None = None
+    """None: the envelope."""
     decided_by: Proposal | None = None
+    authority: Priority | None = None
     setpoint_kw: float | None = None
     binding: Proposal | None = None
     """The last that narrowed the bounds."""
@@ -62,7 +67,7 @@ class _Round:
     def clip(self, kw: float) -> float:
         return max(self.low_kw, min(kw, self.high_kw))
 
-    def limiter(self, kw: float) -> str:
+    def limiter(self, kw: float) -> Proposal | None:
         return self.low_by if kw < self.low_kw else self.high_by
 
 
@@ -95,18 +100,19 @@ def arbitrate(
     winner = turn.decided_by
     if turn.setpoint_kw is None and (bound := _acting_bound(turn, envelope, previous_kw)):
         turn.setpoint_kw = turn.clip(envelope.natural_kw)
-        winner = bound
+        winner, turn.authority = bound, bound.priority
     return Arbitration(
         setpoint_kw=turn.setpoint_kw,
         low_kw=turn.low_kw,
         high_kw=turn.high_kw,
         winner=winner,
+        authority=turn.authority,
         contenders=turn.fates,
     )
 
 
-def _rank(proposal: Proposal) -> tuple[int, datetime, str]:
-    return (proposal.priority, proposal.valid_from, proposal.source_id)
+def _rank(proposal: Proposal) -> tuple[int, bool, datetime, str]:
+    return (proposal.priority, proposal.release, proposal.valid_from, proposal.source_id)
 
 
 def _priority(proposal: Proposal) -> Priority:
@@ -124,12 +130,12 @@ def _narrow(turn: _Round, proposal: Proposal) -> bool:
         low = turn.clip(proposal.min_kw)
         was_clipped = low < proposal.min_kw - _EPSILON_KW
         if low > turn.low_kw:
-            turn.low_kw, turn.low_by, turn.binding = low, proposal.source_id, proposal
+            turn.low_kw, turn.low_by, turn.binding = low, proposal, proposal
     if proposal.max_kw is not None:
         high = turn.clip(proposal.max_kw)
         was_clipped = was_clipped or high > proposal.max_kw + _EPSILON_KW
         if high < turn.high_kw:
-            turn.high_kw, turn.high_by, turn.binding = high, proposal.source_id, proposal
+            turn.high_kw, turn.high_by, turn.binding = high, proposal, proposal
     if proposal.priority is Priority.SAFETY:
         turn.protective = proposal
     return was_clipped
@@ -150,13 +156,16 @@ def _fate(turn: _Round, proposal: Proposal, was_clipped: bool, barred: str | Non
         return _fate_of_bounds(turn, proposal, was_clipped)
     if turn.decided_by is not None:
         return _fate_of_loser(turn, proposal, turn.decided_by)
-    turn.decided_by = proposal
+    turn.decided_by, turn.authority = proposal, proposal.priority
     if proposal.target_kw is None:
         return _contender(proposal, "won", None, proposal.reason or "releases the resource")
     granted = turn.setpoint_kw = turn.clip(proposal.target_kw)
     if abs(granted - proposal.target_kw) <= _EPSILON_KW:
         return _contender(proposal, "won", granted, proposal.reason or "ranks highest")
-    by = turn.limiter(proposal.target_kw)
+    limiter = turn.limiter(proposal.target_kw)
+    by = "its own envelope"
+    if limiter is not None:
+        by, turn.authority = limiter.source_id, limiter.priority
     reason = f"limited by {by} to {turn.low_kw:g}..{turn.high_kw:g} kW"
     return _contender(proposal, "clipped", granted, reason)
 
@@ -187,8 +196,8 @@ def _acting_bound(turn: _Round, envelope: Envelope, previous_kw: float | None) -
         could_leave = envelope.min_kw < low or envelope.max_kw > high - stay_kw
         return turn.protective if could_leave else None
     natural = envelope.natural_kw
-    low_acts = turn.low_by != _ENVELOPE and natural < low + stay_kw
-    high_acts = turn.high_by != _ENVELOPE and natural > high - stay_kw
+    low_acts = turn.low_by is not None and natural < low + stay_kw
+    high_acts = turn.high_by is not None and natural > high - stay_kw
     return turn.binding if low_acts or high_acts else None
 
 

@@ -24,7 +24,7 @@ from controllers.control.events import SendCommand
 from controllers.control.freshness import POWER, signal_quality
 from controllers.control.shaping import ramp_time_s, ramp_to_send
 from controllers.control.state import PastCommand, Turn
-from controllers.kernel.states import CommandState, Priority, Proposal, Quality
+from controllers.kernel.states import CommandState, Priority, Quality
 
 _PAST_COMMANDS = 8
 _SENDINGS = 2
@@ -206,8 +206,7 @@ def _must_wait(turn: Turn, wanted_kw: float | None, arbitration: Arbitration) ->
     state, command = turn.state, turn.state.command
     if command is None:
         return False
-    winner = arbitration.winner
-    urgent = winner is not None and winner.priority in (Priority.SAFETY, Priority.OPERATOR)
+    urgent = arbitration.authority in (Priority.SAFETY, Priority.OPERATOR)
     if urgent and command.setpoint_kw != wanted_kw:
         return False
     if state.retry_at is not None and turn.now < state.retry_at:
@@ -224,7 +223,7 @@ def _issue(turn: Turn, wanted_kw: float | None, arbitration: Arbitration) -> Non
     n = state.n_commands + 1
     winner = arbitration.winner
     start_kw = _start_kw(turn)
-    ramp = _ramp(turn, wanted_kw, start_kw, winner)
+    ramp = _ramp(turn, wanted_kw, start_kw, arbitration)
     own_ramp = None if wanted_kw is None else ramp_to_send(wanted_kw, start_kw, turn.envelope, ramp)
     command = ActiveCommand(
         command_id=f"{turn.spec.id}-{state.epoch}-{n}",
@@ -258,9 +257,10 @@ def _start_kw(turn: Turn) -> float:
 
 
 def _ramp(
-    turn: Turn, wanted_kw: float | None, start_kw: float, winner: Proposal | None
+    turn: Turn, wanted_kw: float | None, start_kw: float, arbitration: Arbitration
 ) -> float | None:
-    if wanted_kw is None or winner is None or winner.priority is Priority.SAFETY:
+    winner = arbitration.winner
+    if wanted_kw is None or winner is None or arbitration.authority is Priority.SAFETY:
         return None  # as fast as the device can
     return ramp_to_send(wanted_kw, start_kw, turn.envelope, winner.ramp_kw_per_min)
 

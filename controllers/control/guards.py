@@ -82,7 +82,7 @@ def _restriction(
     elif kind is FallbackKind.ZERO:
         # Where zero is out of reach the resource is better off under its own control.
         release = not turn.envelope.min_kw <= 0.0 <= turn.envelope.max_kw
-        low, high = (None, None) if release else (0.0, 0.0)
+        low, high, target = (None, None, None) if release else (0.0, 0.0, 0.0)
     elif kind is FallbackKind.HOLD:
         target = turn.state.setpoint_kw
         release = target is None

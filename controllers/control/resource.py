@@ -250,12 +250,12 @@ def _in_force_kw(turn: Turn) -> float | None:
 
 
 def _wanted_kw(turn: Turn, arbitration: Arbitration) -> float | None:
-    granted_kw, winner = arbitration.setpoint_kw, arbitration.winner
+    granted_kw, authority = arbitration.setpoint_kw, arbitration.authority
     detail = ""
     wanted_kw = None
     if granted_kw is not None:
         # What protects the grid or a person has set is worth sending however small the change.
-        is_exact = winner is None or winner.priority <= Priority.OPERATOR
+        is_exact = authority is not None and authority <= Priority.OPERATOR
         wanted_kw = shape(
             granted_kw,
             low_kw=arbitration.low_kw,

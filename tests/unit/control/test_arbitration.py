@@ -56,6 +56,7 @@ def test_a_target_beyond_the_envelope_is_clipped_and_says_so() -> None:
 def test_bounds_of_higher_priority_clip_the_target_of_lower() -> None:
     arbitration = result(wish("vpp", P.MARKET, 80.0), wish("grid", P.GRID_LIMIT, max_kw=30.0))
     assert arbitration.setpoint_kw == 30.0
+    assert arbitration.authority is P.GRID_LIMIT
     assert outcomes(arbitration) == {"grid": ("narrowed", None), "vpp": ("clipped", 30.0)}
     assert "limited by grid" in arbitration.contenders[1].reason
 
@@ -113,9 +114,10 @@ def test_what_is_not_yet_valid_or_has_expired_takes_no_part() -> None:
 
 def test_within_safety_bounds_act_before_targets() -> None:
     hold = wish("guard:hold", P.SAFETY, 50.0, valid_from=START - timedelta(hours=1))
-    kill = wish("guard:kill", P.SAFETY, min_kw=0.0, max_kw=0.0, expires_at=UNTIL_LIFTED)
+    kill = wish("guard:kill", P.SAFETY, 0.0, min_kw=0.0, max_kw=0.0, expires_at=UNTIL_LIFTED)
     arbitration = result(hold, kill, wish("vpp", P.MARKET, 80.0))
     assert arbitration.setpoint_kw == 0.0
+    assert arbitration.authority is P.SAFETY
     assert next(c.until for c in arbitration.contenders if c.source_id == "guard:kill") is None
 
 
@@ -123,6 +125,17 @@ def test_a_release_leaves_nothing_to_lower_targets() -> None:
     arbitration = result(wish("guard", P.SAFETY, release=True), wish("vpp", P.MARKET, 80.0))
     assert arbitration.setpoint_kw is None
     assert outcomes(arbitration) == {"guard": ("won", None), "vpp": ("lost", None)}
+
+
+def test_of_equals_a_target_outranks_a_release() -> None:
+    free = wish("a", P.SAFETY, release=True, valid_from=START - timedelta(hours=1))
+    assert result(free, wish("b", P.SAFETY, 20.0)).setpoint_kw == 20.0
+
+
+def test_safety_bounds_outlive_a_release() -> None:
+    free = wish("a", P.SAFETY, release=True)
+    limit = wish("b", P.SAFETY, min_kw=-10.0, max_kw=10.0)
+    assert result(free, limit, natural_kw=60.0).setpoint_kw == 10.0
 
 
 def test_a_refused_target_does_not_count_but_its_bounds_do() -> None:
