@@ -136,8 +136,8 @@ class FlexibleBuilding:
             exported_kwh=self.registers.exported_kwh,
             imported_kwh=self.registers.imported_kwh,
             signals={
-                "base_kw": self.base_kw,
-                "indoor_c": self._indoor_degc(),
+                "baseline_kw": self.base_kw,
+                "indoor_temp_c": self._indoor_degc(),
                 "owed_kwh": self.owed_kwh,
             },
         )
@@ -212,14 +212,14 @@ class HeatPumps:
             store_frac=rng.uniform(low_frac, high_frac, n_pumps),
             power_kw=np.zeros(n_pumps),
             heating=rng.random(n_pumps) < 0.3,
-            insulation=rng.uniform(0.4, 0.8, n_pumps),
+            insulation=rng.uniform(0.6, 1.0, n_pumps),
         )
 
     def step(
         self,
         dt_s: float,
         setpoints_kw: FloatArray,
-        limit_kw: float | None,
+        limits_kw: FloatArray,
         surroundings: Surroundings,
         rng: np.random.Generator,
     ) -> None:
@@ -228,7 +228,7 @@ class HeatPumps:
         Args:
             dt_s: length of the step, above 0.
             setpoints_kw: [n], wanted power, negative; NaN runs free.
-            limit_kw: bound on the absolute power of each pump that runs free.
+            limits_kw: [n], bound on the absolute power of a pump that runs free; infinite is none.
             surroundings: weather and local time.
             rng: source of hot water taken.
         """
@@ -237,9 +237,7 @@ class HeatPumps:
         self.cop = self.rated_cop * clip(warmth_frac, *_COP_RANGE_FRAC)
         demand_kw = self._demand_kw(outside_degc, rng)
         self.heat_demand_kw = float(demand_kw.sum())
-        free_kw = self._free_kw()
-        if limit_kw is not None:
-            free_kw = np.maximum(free_kw, -limit_kw)
+        free_kw = np.maximum(self._free_kw(), -limits_kw)
         wanted_kw = np.where(np.isnan(setpoints_kw), free_kw, setpoints_kw)
         low_kw, high_kw = self._reachable_kw(demand_kw, dt_s)
         target_kw = np.clip(wanted_kw, low_kw, high_kw)
@@ -312,7 +310,8 @@ class HeatPump:
     ) -> None:
         """Let the house lose heat and the pump replace it."""
         setpoint_kw = math.nan if order.setpoint_kw is None else order.setpoint_kw
-        self.pumps.step(dt_s, np.array([setpoint_kw]), order.limit_kw, surroundings, rng)
+        limit_kw = math.inf if order.limit_kw is None else order.limit_kw
+        self.pumps.step(dt_s, np.array([setpoint_kw]), np.array([limit_kw]), surroundings, rng)
         noise = 1.0 + _METER_NOISE_FRAC * rng.normal()
         self.shown_kw = float(self.pumps.power_kw[0]) * noise
 

@@ -34,9 +34,11 @@ _CHARGER_EFFICIENCY = 0.93
 _ARRIVALS_PER_POINT_AND_DAY = 2.5
 _ARRIVAL_HOUR_PEAKS = ((8.5, 1.2, 0.55), (13.0, 2.0, 0.25), (18.5, 2.0, 0.2))
 """Hour, spread and share of each wave of arrivals."""
+_HISTORY_H = 8
+"""A station that starts finds the vehicles that would have come in these hours."""
 _STAY_H = (2.0, 9.0)
 _NEED_KWH = (12.0, 55.0)
-_LEAST_NEED_FRAC_OF_STAY = 0.9
+_MOST_OF_STAY_FRAC = 0.9
 """A vehicle never asks for more than this share of what its stay could charge."""
 _FULL_KWH = 0.01
 
@@ -163,6 +165,7 @@ class EvStation:
     power_kw: float = 0.0
     shown_kw: float = 0.0
     n_sessions: int = 0
+    is_new: bool = True
     n_missed: int = 0
     """Vehicles that left with less than they needed."""
     vehicles: list[PluggedVehicle] = field(default_factory=list)
@@ -177,6 +180,8 @@ class EvStation:
         self, dt_s: float, order: Order, surroundings: Surroundings, rng: np.random.Generator
     ) -> None:
         """Let vehicles come, charge and leave."""
+        if self.is_new:
+            self._settle(surroundings.local_time, rng)
         self._depart(surroundings.local_time)
         self._arrive(dt_s, surroundings.local_time, rng)
         fastest_kw = self._fastest_kw(dt_s)
@@ -189,6 +194,21 @@ class EvStation:
         self._charge(-mean_kw, dt_s)
         noise_kw = _METER_NOISE_FRAC * self.max_charge_kw * rng.normal()
         self.shown_kw = min(0.0, self.power_kw + noise_kw)
+
+    def _settle(self, local_time: datetime, rng: np.random.Generator) -> None:
+        """Fill the points as if the station had always been there."""
+        self.is_new = False
+        for hours_ago in reversed(range(1, _HISTORY_H + 1)):
+            arrived_at = local_time - timedelta(hours=hours_ago)
+            self._depart(arrived_at)
+            self._arrive(SECONDS_PER_HOUR, arrived_at, rng)
+        self._depart(local_time)
+        self.n_missed = 0
+        for vehicle in self.vehicles:
+            left_h = (vehicle.departs_at - local_time).total_seconds() / SECONDS_PER_HOUR
+            vehicle.energy_needed_kwh = min(
+                vehicle.energy_needed_kwh, _chargeable_kwh(left_h, vehicle.max_charge_kw)
+            )
 
     def _fastest_kw(self, dt_s: float) -> float:
         sum_kw = sum(self._vehicle_kw(vehicle, dt_s) for vehicle in self.vehicles)
@@ -221,10 +241,9 @@ class EvStation:
         self.n_sessions += 1
         stay_h = rng.uniform(*_STAY_H)
         max_charge_kw = self.point_kw * float(rng.choice([0.5, 1.0]))
-        chargeable_kwh = stay_h * max_charge_kw * _CHARGER_EFFICIENCY * _LEAST_NEED_FRAC_OF_STAY
         return PluggedVehicle(
             session_id=f"s{self.n_sessions}",
-            energy_needed_kwh=min(rng.uniform(*_NEED_KWH), chargeable_kwh),
+            energy_needed_kwh=min(rng.uniform(*_NEED_KWH), _chargeable_kwh(stay_h, max_charge_kw)),
             departs_at=local_time.astimezone(UTC) + timedelta(hours=stay_h),
             max_charge_kw=max_charge_kw,
         )
@@ -243,7 +262,7 @@ class EvStation:
             sessions=tuple(
                 EvSession(
                     session_id=v.session_id,
-                    energy_needed_kwh=v.energy_needed_kwh,
+                    energy_needed_kwh=round(v.energy_needed_kwh, 4),
                     departs_at=v.departs_at,
                     max_charge_kw=v.max_charge_kw,
                 )
@@ -266,6 +285,7 @@ class EvStation:
 
     def restore(self, state: DeviceState) -> None:
         """Take up where ``dump`` left."""
+        self.is_new = False
         self.power_kw = number(state, "power_kw", 0.0)
         self.n_sessions = int(number(state, "n_sessions", 0.0))
         self.n_missed = int(number(state, "n_missed", 0.0))
@@ -275,6 +295,11 @@ class EvStation:
             PluggedVehicle(str(id_), float(need), datetime.fromisoformat(departs), float(max_kw))
             for id_, need, departs, max_kw in (rows if isinstance(rows, list) else [])
         ]
+
+
+def _chargeable_kwh(stay_h: float, max_charge_kw: float) -> float:
+    """Return the most a vehicle asks for that stays so long."""
+    return stay_h * max_charge_kw * _CHARGER_EFFICIENCY * _MOST_OF_STAY_FRAC
 
 
 def _arrival_density(local_time: datetime) -> float:
