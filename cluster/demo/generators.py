@@ -89,7 +89,8 @@ class PvRoof:
             irradiance_w_per_m2=self.irradiance_w_per_m2,
             cell_degc=self.cell_degc,
         )
-        target_kw = clip(limited(self.available_kw, order), 0.0, self.available_kw)
+        wanted_kw = limited(self.available_kw, order) if self.curtailable else self.rated_kw
+        target_kw = clip(wanted_kw, 0.0, self.available_kw)
         inverter = Actuator(lag_s=_INVERTER_LAG_S, ramp_kw_per_min=self.ramp_kw_per_min)
         # What the sun withholds the inverter cannot deliver, however slow its ramp.
         start_kw = min(self.power_kw, self.available_kw)
