@@ -1,0 +1,198 @@
+"""The Supervisor: makes the live actors those the park's definition wants.
+
+Once a second it reads the wanted park, compares it with the live names and takes the steps that
+``controllers.supervision.reconcile`` lists. Each step is idempotent, so a supervisor that dies in
+the middle is followed by one that goes on from what it finds. Kill switches that are wanted but
+were not yet taken by an actor are applied here, so a wanted stop does not get lost with the
+request that asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actors import runtime
+from actors.aggregate import AggregateActor
+from actors.fleet import FleetActor
+from actors.links.mqtt import MqttSettings
+from actors.optimizer import OptimizerActor
+from actors.recorder import RecorderActor
+from actors.resource import ResourceActor
+from controllers.kernel.errors import ParkgridError, StorageUnavailableError
+from controllers.kernel.wire import decode, encode
+from controllers.park import ParkDefinition
+from controllers.ports import ActorStore, ActorStoreFactory, ParkRegistry, RecordSink
+from controllers.supervision import (
+    AGGREGATE_PREFIX,
+    OPTIMIZER,
+    RECORDER,
+    RESOURCE_PREFIX,
+    SUPERVISOR,
+    Step,
+    StepKind,
+    reconcile,
+    resource_actor,
+    wanted_actors,
+)
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 1.0
+CHECKPOINT_MAX_BYTES = 16_777_216
+FLEET_KIND = "fleet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What actors need of the outside; picklable, chosen by the composition root."""
+
+    mqtt: MqttSettings
+    """The broker, with the account that may use the inner topics."""
+    open_store: ActorStoreFactory
+    open_registry: Callable[[], ParkRegistry]
+    open_sink: Callable[[], RecordSink]
+
+
+class Supervisor:
+    """Reconciles for ever; restartable at any moment.
+
+    Args:
+        outside: handed on to the actors it starts.
+    """
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._registry: ParkRegistry | None = None
+        self._park: ParkDefinition | None = None
+        self._version = -1
+        self._store: ActorStore | None = None
+        self._epoch = 0
+        self._digests: dict[str, str] = {}
+        self._kills_applied: frozenset[str] = frozenset()
+        self._problem = ""
+        self._converged = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def converged(self, deadline_s: float) -> bool:
+        """Wait until every wanted actor has been started; tell whether it came to that."""
+        try:
+            await asyncio.wait_for(self._converged.wait(), deadline_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def health(self) -> dict[str, int | float | str | bool]:
+        """Return the version of the park in force and what stands in the way, if anything."""
+        return {
+            "ready": self._converged.is_set(),
+            "park_version": self._version,
+            "actors": len(self._digests),
+            "problem": self._problem,
+        }
+
+    async def stop(self) -> None:
+        """Stop reconciling and end every actor in order."""
+        self._task.cancel()
+        for name in await asyncio.to_thread(runtime.list_names):
+            if name != SUPERVISOR:
+                await self._stop_actor(name)
+
+    async def _run(self) -> None:
+        while True:
+            problem = ""
+            try:
+                await self._turn()
+            except StorageUnavailableError as error:
+                problem = str(error)
+            except Exception as error:
+                logger.exception("a turn of the supervisor failed")
+                problem = f"{type(error).__name__}: {error}"
+            if problem and not self._problem:
+                logger.warning("the wanted park cannot be reached: %s", problem)
+            self._problem = problem
+            await asyncio.sleep(PERIOD_S)
+
+    async def _turn(self) -> None:
+        store = await self._restored()
+        registry, park = await self._read()
+        steps = reconcile(wanted_actors(park), await self._live())
+        for step in steps:
+            await self._take(step, park)
+        if steps:
+            await asyncio.to_thread(store.commit, self._epoch, encode(self._digests), [])
+        self._converged.set()
+        await self._apply_kills(registry)
+
+    async def _restored(self) -> ActorStore:
+        # What each live actor was built from is remembered, or a definition that changed while no
+        # supervisor was alive would go unnoticed.
+        if self._store is None:
+            store = await asyncio.to_thread(self._outside.open_store, SUPERVISOR)
+            self._epoch = await asyncio.to_thread(store.acquire)
+            checkpoint = await asyncio.to_thread(store.load)
+            self._digests = (
+                decode(checkpoint, dict[str, str], max_bytes=CHECKPOINT_MAX_BYTES)
+                if checkpoint
+                else {}
+            )
+            self._store = store
+        return self._store
+
+    async def _read(self) -> tuple[ParkRegistry, ParkDefinition]:
+        if self._registry is None:
+            self._registry = await asyncio.to_thread(self._outside.open_registry)
+        version = await asyncio.to_thread(self._registry.version)
+        if self._park is None or version != self._version:
+            self._park = await asyncio.to_thread(self._registry.load)
+            self._version = version
+        return self._registry, self._park
+
+    async def _live(self) -> dict[str, str | None]:
+        names = await asyncio.to_thread(runtime.list_names)
+        return {name: self._digests.get(name) for name in names if name != SUPERVISOR}
+
+    async def _take(self, step: Step, park: ParkDefinition) -> None:
+        if step.kind is StepKind.STOP:
+            await self._stop_actor(step.name)
+            self._digests.pop(step.name, None)
+        else:
+            await asyncio.to_thread(self._start_actor, step.name, park)
+            self._digests[step.name] = wanted_actors(park)[step.name]
+            self._kills_applied = frozenset()
+        logger.info("%s %s", step.kind, step.name)
+
+    async def _stop_actor(self, name: str) -> None:
+        try:
+            await runtime.call(runtime.find(name), "stop", actor_id=name)
+        except ParkgridError as error:
+            logger.warning("%s did not stop in order: %s", name, error)
+        await asyncio.to_thread(runtime.kill, name)
+
+    def _start_actor(self, name: str, park: ParkDefinition) -> None:
+        outside = self._outside
+        if name == RECORDER:
+            runtime.spawn(RecorderActor, name, outside.open_sink)
+        elif name == OPTIMIZER:
+            runtime.spawn(OptimizerActor, name, park)
+        elif name.startswith(AGGREGATE_PREFIX):
+            id_ = name.removeprefix(AGGREGATE_PREFIX)
+            runtime.spawn(AggregateActor, name, park, id_, outside.mqtt, outside.open_store)
+        else:
+            definition = park.resource(name.removeprefix(RESOURCE_PREFIX))
+            if definition is None:
+                return
+            class_ = FleetActor if definition.kind == FLEET_KIND else ResourceActor
+            homes = tuple(park.parents_of(definition.id))
+            runtime.spawn(
+                class_, name, park.id, definition, homes, outside.mqtt, outside.open_store
+            )
+
+    async def _apply_kills(self, registry: ParkRegistry) -> None:
+        wanted = await asyncio.to_thread(registry.killed)
+        for resource_id in sorted(wanted - self._kills_applied):
+            name = resource_actor(resource_id)
+            await runtime.call(runtime.find(name), "kill", SUPERVISOR, "wanted stop", actor_id=name)
+        self._kills_applied = wanted
