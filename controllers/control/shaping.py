@@ -1,8 +1,8 @@
 """From the power that was granted to the set-point that is sent: band, step, dead-band, ramp.
 
-A set-point is a multiple of the step where its bounds allow, never inside the exclusion band, and
-changes only by more than the dead-band; the one in force stays when it is as good, so that noise
-makes no chatter. The way to it is ramped by the device, from where it is: no bump.
+A set-point is a multiple of the step where its bounds allow, never inside the exclusion band (but
+zero is off, and off is always allowed), and changes only by more than the dead-band; the one in
+force stays when it is as good, so that noise makes no chatter. The way to it is ramped by the device, from where it is: no bump.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def ramp_time_s(target_kw: float, start_kw: float, ramp_kw_per_min: float | None
 
 
 def _in_band(kw: float, envelope: Envelope) -> bool:
-    return envelope.exclusion_low_kw < kw < envelope.exclusion_high_kw
+    return envelope.exclusion_low_kw < kw < envelope.exclusion_high_kw and kw != 0.0
 
 
 def _out_of_band(

@@ -68,6 +68,11 @@ def test_no_setpoint_lies_in_the_exclusion_band(
     assert shaped(kw, bounds=bounds, band=(-6.0, 0.0)) == expected
 
 
+def test_off_is_allowed_even_inside_a_band_around_zero() -> None:
+    assert shaped(0.0, band=(-2.0, 2.0)) == 0.0
+    assert shaped(0.5, band=(-2.0, 2.0)) == 2.0
+
+
 def test_noise_around_the_middle_of_the_band_makes_no_chatter() -> None:
     setpoint = shaped(-3.2, band=(-6.0, 0.0))
     seen = set()
