@@ -2,7 +2,8 @@
 
 A set-point is a multiple of the step where its bounds allow, never inside the exclusion band (but
 zero is off, and off is always allowed), and changes only by more than the dead-band; the one in
-force stays when it is as good, so that noise makes no chatter. The way to it is ramped by the device, from where it is: no bump.
+force stays when it is as good, so that noise makes no chatter. The way to it is ramped by the
+device, from where it is: no bump.
 """
 
 from __future__ import annotations

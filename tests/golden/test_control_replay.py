@@ -167,7 +167,7 @@ def _outages_and_emergency_stop(run: _Recorder) -> None:
     run.ack()
     run.seq = 0
     _follow(run, 4)
-    run.propose(20.0)
+    run.propose(20.0, seq=1000)
     run.ack()
     _follow(run, 4)
     run.kill()
@@ -178,7 +178,7 @@ def _outages_and_emergency_stop(run: _Recorder) -> None:
     run.release_kill(after_s=1.0)
     run.ack()
     _follow(run, 3)
-    run.propose(20.0)
+    run.propose(20.0, seq=1001)
     run.wait(8.0)  # never answered, telemetry stale
 
 
