@@ -212,15 +212,16 @@ class Battery(MeteredTwin):
         energy_kwh = np.zeros(n_steps + 1)
         energy_kwh[0] = stored_kwh = state.memory.get("stored_kwh", self.floor_kwh)
         last_kw = state.power_kw
+        released = np.isnan(setpoints_kw)
         for t, wanted_kw in enumerate(wanted(setpoints_kw, natural_kw).tolist()):
             above_kwh = max(stored_kwh - self.floor_kwh, 0.0) * self.discharge_efficiency_frac
             room_kwh = max(self.ceiling_kwh - stored_kwh, 0.0) / self.charge_efficiency_frac
             max_kw[t] = highest_kw = min(self.high_kw, above_kwh / step_h)
             min_kw[t] = lowest_kw = max(self.low_kw, -room_kwh / step_h)
             reachable_kw = self._within_ramp(wanted_kw, last_kw, step_s)
-            last_kw = outside_band(
-                clip(reachable_kw, lowest_kw, highest_kw), lowest_kw, highest_kw, self.exclusion_kw
-            )
+            last_kw = clip(reachable_kw, lowest_kw, highest_kw)
+            if not released[t]:
+                last_kw = outside_band(last_kw, lowest_kw, highest_kw, self.exclusion_kw)
             power_kw[t] = last_kw
             stored_kwh = self.stored_after(stored_kwh, last_kw, step_h)
             energy_kwh[t + 1] = stored_kwh
