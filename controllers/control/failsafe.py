@@ -72,7 +72,7 @@ def next_trigger(
     ladder: Ladder,
     now: datetime,
     *,
-    reachable: bool,
+    cut_off: bool,
     commanded: bool,
     listening_since: datetime,
     timeout_s: float,
@@ -83,7 +83,7 @@ def next_trigger(
     Args:
         ladder: where the resource stands.
         now: the present instant.
-        reachable: our link is up and the device has not signed off.
+        cut_off: our link is down or the device has signed off.
         commanded: a live target stands that was received since the last fall.
         listening_since: no heartbeat can be missed for the time-out after this.
         timeout_s: without a heartbeat for this long it is lost.
@@ -91,14 +91,14 @@ def next_trigger(
     """
     heard = _heard_within(ladder, now, timeout_s)
     if ladder.rung is Rung.FAILSAFE:
-        return _way_out(ladder, now, commanded, recovery_s) if heard and reachable else None
+        return _way_out(ladder, now, commanded, recovery_s) if heard and not cut_off else None
     if not heard and (now - listening_since).total_seconds() > timeout_s:
         return LadderTrigger.HEARTBEAT_LOST
     if ladder.rung is Rung.ACTIVE:
-        if not reachable:
+        if cut_off:
             return LadderTrigger.LINK_LOST
         return None if commanded else LadderTrigger.COMMANDS_ENDED
-    return LadderTrigger.FRESH_COMMAND if commanded and reachable else None
+    return LadderTrigger.FRESH_COMMAND if commanded and not cut_off else None
 
 
 def _heard_within(ladder: Ladder, now: datetime, timeout_s: float) -> bool:

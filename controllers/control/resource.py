@@ -83,7 +83,7 @@ def resume(
             resumed_at=now,
             listening_since=now,
             refresh_after=now,
-            link_up=False,
+            link_up=None,
             n_commands=0,
             publish_seq=0,
             published_at=None,
@@ -202,7 +202,7 @@ def _step_ladder(turn: Turn, holding: Holding) -> bool:
     trigger = next_trigger(
         ladder,
         turn.now,
-        reachable=turn.reachable,
+        cut_off=turn.cut_off,
         commanded=holding.holder is not None or _is_overridden(turn),
         # A restart is not a lost heartbeat: the checkpoint need not hold the last one.
         listening_since=state.resumed_at,

@@ -142,8 +142,8 @@ class ControlState(Wire):
     version: Literal[1] = 1
     epoch: int
     resumed_at: datetime
-    link_up: bool = False
-    """Our connection to the broker; the actor says when it is up."""
+    link_up: bool | None = None
+    """Our connection to the broker; None until the actor has said for the first time."""
     listening_since: datetime
     """Since when the device could be heard: link up, or resumed."""
     refresh_after: datetime
@@ -247,7 +247,12 @@ class Turn:
     @property
     def reachable(self) -> bool:
         """Whether a command could arrive: our link is up, the device has not signed off."""
-        return self.state.link_up and self.state.device_mode is not DeviceMode.OFFLINE
+        return self.state.link_up is True and self.state.device_mode is not DeviceMode.OFFLINE
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the device is known to be out of reach; a restart alone cuts nothing off."""
+        return self.state.link_up is False or self.state.device_mode is DeviceMode.OFFLINE
 
     def since(self, instant: datetime) -> float:
         """Return the seconds passed since an instant."""

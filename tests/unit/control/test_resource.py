@@ -144,6 +144,7 @@ def test_a_restart_resumes_the_running_setpoint_under_the_same_command() -> None
     run.deliver(50.0)
     run.restart(after_s=2.0)
     assert sent(run.decision) == []  # no link yet
+    assert run.state.ladder.rung is Rung.ACTIVE
     decision = run.link(up=True)
     assert [(c.command_id, c.epoch, c.setpoint_kw) for c in sent(decision)] == [
         ("res1-1-1", 2, 50.0)
