@@ -75,6 +75,10 @@ class ReferenceState(Wire):
     priority: Priority
     value_kw: float
     at: datetime
+    moved_at: datetime
+    """When the value last changed by more than the aggregate's tolerance."""
+    arrived: bool = False
+    """The value has reached its target."""
     trim_kw: float = 0.0
 
 

@@ -1,22 +1,33 @@
 """Control of one aggregate: the turn of its dispatch loop, from live sums to proposals.
 
 The actor feeds member states, the parent's proposals and operators' calls, turns ``step`` once per
-period and sends what it returns. Nothing here does I/O. Calls that change durable state
-(``submit``, ``amend``, ``cancel``, ``set_plan``) must be followed by a commit of ``checkpoint()``
-with ``take_records()`` before they are answered; a step says by ``durable`` when it must.
+period (more often does no harm) and sends what it returns. Nothing here does I/O. Calls that change
+durable state (``submit``, ``amend``, ``cancel``, ``set_plan``) must be followed by a commit of
+``checkpoint()`` with ``take_records()`` before they are answered; a step says by ``durable`` when
+it must.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import numpy as np
 
 from controllers.aggregation.checkpoint import AggregateCheckpoint, MemberPlan
+from controllers.aggregation.commanding import Commanding
+from controllers.aggregation.delivery import report as delivery_report
+from controllers.aggregation.dispatch import Dispatching
 from controllers.aggregation.instruction import DeliveryReport, Instruction
-from controllers.aggregation.portfolio import MemberSpec
+from controllers.aggregation.instructions import InstructionBook
+from controllers.aggregation.picture import Imprint, aggregate_state
+from controllers.aggregation.portfolio import FloatArray, MemberSpec, Portfolio, Sums
 from controllers.aggregation.settings import AggregateSettings
+from controllers.aggregation.target import Limits, Parents, choose
 from controllers.control.events import Record
+from controllers.kernel.errors import NotFoundError
 from controllers.kernel.states import AggregateState, Proposal, ResourceState
 from controllers.park import AggregateDefinition
 
@@ -34,7 +45,7 @@ class StepResult:
     records: list[Record]
     """Facts for the outbox."""
     finished: list[DeliveryReport]
-    """Final reports of instructions that ended in this turn."""
+    """Final reports of instructions that ended since the last turn."""
 
 
 class AggregateControl:
@@ -50,15 +61,46 @@ class AggregateControl:
         restored: AggregateCheckpoint | None = None,
         settings: AggregateSettings | None = None,
     ) -> None:
-        raise NotImplementedError
+        s = settings or AggregateSettings()
+        last = restored or AggregateCheckpoint(epoch=epoch, saved_at=now)
+        self._definition = definition
+        self._settings = s
+        self._epoch = epoch
+        self._portfolio = Portfolio(definition.id, members, s)
+        self._parents = Parents(definition.id)
+        for proposal in last.parent_proposals:
+            self._parents.take(proposal, now)
+        self._plan = last.plan
+        self._exported_kwh, self._imported_kwh = last.exported_kwh, last.imported_kwh
+        rated_kw = sum(member.rated_kw for member in members)
+        self._limits = Limits(
+            low_kw=-(definition.max_import_kw or math.inf),
+            high_kw=definition.max_export_kw or math.inf,
+        )
+        book = InstructionBook(
+            definition.id,
+            low_kw=max(self._limits.low_kw, -rated_kw),
+            high_kw=min(self._limits.high_kw, rated_kw),
+            limit_name="the connection's limits and the members' rated power",
+            start_grace_s=s.start_grace_s,
+            n_ended_kept=s.n_ended_kept,
+            restored=last.dispatches,
+        )
+        self._dispatching = Dispatching(book, self._portfolio, s, last.dispatches)
+        self._commanding = Commanding(definition, self._portfolio, s, epoch=epoch, now=now)
+        # Members whose proposals ran out meanwhile have fallen back: they start from the meter.
+        if now - last.saved_at < timedelta(seconds=s.proposal_lifetime_s):
+            self._commanding.resume(last, now)
+        self._stepped_at = self._saved_at = now
+        self._seq = 0
 
     def on_member_state(self, state: ResourceState | AggregateState, now: datetime) -> bool:
-        """Take in a member's state; False if it was older than one already seen, or a stranger's."""
-        raise NotImplementedError
+        """Take in a member's state; False if an older one than is known, or a stranger's."""
+        return self._portfolio.update(state)
 
     def on_proposal(self, proposal: Proposal, now: datetime) -> bool:
         """Take in a parent's proposal; False if it was late, repeated or not for this aggregate."""
-        raise NotImplementedError
+        return self._parents.take(proposal, now)
 
     def submit(self, instruction: Instruction, now: datetime) -> Instruction:
         """Accept an instruction; the same id with the same content returns the one that stands.
@@ -67,7 +109,7 @@ class AggregateControl:
             DomainError: a field is outside its limit.
             ConflictError: its window overlaps another's, or its id was used for something else.
         """
-        raise NotImplementedError
+        return self._dispatching.book.submit(instruction, now)
 
     def amend(
         self,
@@ -88,7 +130,18 @@ class AggregateControl:
             ConflictError: ``version`` is not the current one, or it has ended.
             DomainError: a field is outside its limit.
         """
-        raise NotImplementedError
+        amended = self._dispatching.book.amend(
+            instruction_id,
+            version,
+            now,
+            operator=operator,
+            target_kw=target_kw,
+            end_at=end_at,
+            ramp_kw_per_min=ramp_kw_per_min,
+            reason=reason,
+        )
+        self._dispatching.retarget(instruction_id)
+        return amended
 
     def cancel(
         self, instruction_id: str, version: int | None, now: datetime, *, operator: str, reason: str
@@ -99,27 +152,68 @@ class AggregateControl:
             NotFoundError: unknown id.
             ConflictError: ``version`` is not the current one, or it has ended otherwise.
         """
-        raise NotImplementedError
+        cancelled = self._dispatching.book.cancel(
+            instruction_id, version, now, operator=operator, reason=reason
+        )
+        if self._dispatching.final(instruction_id) is None:
+            self._dispatching.finish(self._report(instruction_id, now))
+        return cancelled
 
     def set_plan(self, plan: MemberPlan | None, now: datetime) -> None:
         """Follow a plan wherever no instruction or parent commands; None drops it."""
-        raise NotImplementedError
+        self._plan = plan
 
     def step(self, now: datetime) -> StepResult:
         """Turn the loop once."""
-        raise NotImplementedError
+        elapsed_s = max((now - self._stepped_at).total_seconds(), 0.0)
+        self._stepped_at = now
+        sums = self._portfolio.sums(now)
+        self._meter(sums, elapsed_s)
+        dispatching, commanding = self._dispatching, self._commanding
+        dispatching.count(sums, commanding.reference, commanding.sent_kw, now, elapsed_s)
+        dispatching.turn_windows(now, self._report)
+        want = choose([*self._parents.wants(now), *dispatching.wants()])
+        owner = commanding.owner
+        if commanding.resuming(sums, want, now):
+            return self._result(sums, commanding.renew(now), now, changed=False)
+        proposals = commanding.turn(
+            sums,
+            want,
+            plan_kw=self._plan_kw(now, released=want is not None and want.target_kw is None),
+            limits=self._parents.limits(self._limits, now),
+            now=now,
+            elapsed_s=elapsed_s,
+        )
+        dispatching.redispatched(commanding.left)
+        dispatching.judge(sums, commanding.reference, now, commanding.stand.detail)
+        return self._result(sums, proposals, now, changed=owner != commanding.owner)
 
     def state(self, now: datetime) -> AggregateState:
         """Return the live sums as of now, with the next sequence number, to publish in between."""
-        raise NotImplementedError
+        return self._state(self._portfolio.sums(now), now)
 
     def take_records(self) -> list[Record]:
         """Return and forget the facts gathered since the last step or call of this."""
-        raise NotImplementedError
+        records, self._dispatching.book.records = self._dispatching.book.records, []
+        return records
 
     def checkpoint(self) -> AggregateCheckpoint:
         """Return everything a successor needs."""
-        raise NotImplementedError
+        return AggregateCheckpoint(
+            epoch=self._epoch,
+            saved_at=self._stepped_at,
+            dispatches=self._dispatching.saved(),
+            plan=self._plan,
+            reference=self._commanding.reference,
+            sent_kw={
+                m.id: float(kw)
+                for m, kw in zip(self._portfolio.members, self._commanding.sent_kw, strict=True)
+                if np.isfinite(kw)
+            },
+            parent_proposals=self._parents.live(self._stepped_at),
+            exported_kwh=self._exported_kwh,
+            imported_kwh=self._imported_kwh,
+        )
 
     def report(self, instruction_id: str, now: datetime) -> DeliveryReport:
         """Return an instruction with its delivery so far.
@@ -127,8 +221,84 @@ class AggregateControl:
         Raises:
             NotFoundError: unknown id, or it ended in an earlier life (see the kept documents).
         """
-        raise NotImplementedError
+        final = self._dispatching.final(instruction_id)
+        if final is None and self._dispatching.ended_before(instruction_id):
+            raise NotFoundError("report of instruction", instruction_id)
+        return final or self._report(instruction_id, now)
 
     def instructions(self) -> list[Instruction]:
         """Return all instructions, newest first."""
-        raise NotImplementedError
+        return [d.instruction for d in reversed(self._dispatching.book.all())]
+
+    def _meter(self, sums: Sums, elapsed_s: float) -> None:
+        hours = min(elapsed_s, self._settings.max_gap_s) / 3600.0
+        self._exported_kwh += max(sums.believed_kw, 0.0) * hours
+        self._imported_kwh += max(-sums.believed_kw, 0.0) * hours
+
+    def _plan_kw(self, now: datetime, *, released: bool) -> FloatArray:
+        """Return the plan's set-points, [n]; NaN where it says nothing."""
+        plan_kw = np.full(len(self._portfolio), np.nan)
+        if self._plan is not None and not released:
+            for member_id, setpoint_kw in self._plan.at(now).items():
+                i = self._portfolio.index.get(member_id)
+                if i is not None:
+                    plan_kw[i] = setpoint_kw
+        return plan_kw
+
+    def _report(self, instruction_id: str, now: datetime) -> DeliveryReport:
+        dispatch = self._dispatching.book.get(instruction_id)
+        reference = self._commanding.reference
+        owned = reference is not None and reference.owner == instruction_id
+        return delivery_report(
+            dispatch,
+            self._dispatching.tally(instruction_id),
+            portfolio=self._portfolio,
+            sums=self._portfolio.sums(now),
+            following=self._commanding.following,
+            sent_kw=self._commanding.sent_kw,
+            reference_kw=reference.value_kw if reference is not None and owned else None,
+            cause=self._commanding.cause,
+            now=now,
+        )
+
+    def _state(self, sums: Sums, now: datetime) -> AggregateState:
+        self._seq += 1
+        holder, holder_until = self._parents.holder(now)
+        imprint = Imprint(
+            id=self._definition.id,
+            epoch=self._epoch,
+            seq=self._seq,
+            published_at=now,
+            holder=holder,
+            holder_until=holder_until,
+            exported_kwh=self._exported_kwh,
+            imported_kwh=self._imported_kwh,
+        )
+        return aggregate_state(
+            imprint,
+            self._commanding.stand,
+            sums=sums,
+            portfolio=self._portfolio,
+            following=self._commanding.following,
+            sent_kw=self._commanding.sent_kw,
+            cause=self._commanding.cause,
+        )
+
+    def _result(
+        self, sums: Sums, proposals: list[Proposal], now: datetime, *, changed: bool
+    ) -> StepResult:
+        records, finished = self.take_records(), self._dispatching.finished
+        self._dispatching.finished = []
+        overdue = now - self._saved_at >= timedelta(seconds=self._settings.checkpoint_every_s)
+        durable = (
+            changed or bool(records or finished) or (overdue and self._commanding.stand.commanded)
+        )
+        if durable:
+            self._saved_at = now
+        return StepResult(
+            proposals=proposals,
+            state=self._state(sums, now),
+            durable=durable,
+            records=records,
+            finished=finished,
+        )

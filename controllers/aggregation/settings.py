@@ -12,13 +12,13 @@ class AggregateSettings:
     """Durations in seconds, tolerances in kW or as a share; defaults suit members at 1 Hz."""
 
     max_silence_s: float = 3.5
-    """A member whose state was not published for this long is stale; members publish every second."""
+    """A member that published nothing for this long is stale; members publish every second."""
     proposal_lifetime_s: float = 10.0
     """Least lifetime of a proposal; three turns of the loop if that is longer."""
     response_s: float = 3.0
-    """Time a member may take beyond its ramp to be where its set-point was; twice that if nested."""
+    """Time beyond its ramp for a member to be where its set-point was; twice that if nested."""
     confirm_s: float = 1.0
-    """A member must be off for this long before it is set aside; one bad sample proves nothing."""
+    """A member is off for this long before it is set aside; one bad sample proves nothing."""
     member_tolerance_frac: float = 0.05
     """A member follows within this share of its rated power ..."""
     member_tolerance_kw: float = 1.0
