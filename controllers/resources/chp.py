@@ -128,11 +128,9 @@ class Chp(MeteredTwin):
         last_kw = state.power_kw if unit.running else 0.0
         for t, wanted_kw in enumerate(wanted(setpoints_kw, natural_kw).tolist()):
             min_kw[t], max_kw[t] = lowest_kw, highest_kw = self._bounds(unit)
-            reachable_kw = self._within_ramp(
-                clip(wanted_kw, lowest_kw, highest_kw), last_kw, step_s
-            )
-            last_kw = outside_band(reachable_kw, lowest_kw, highest_kw, (0.0, self.min_kw))
-            power_kw[t] = last_kw
+            target_kw = clip(wanted_kw, lowest_kw, highest_kw)
+            target_kw = outside_band(target_kw, lowest_kw, highest_kw, (0.0, self.min_kw))
+            power_kw[t] = last_kw = self._moved(target_kw, last_kw, step_s)
             runs = last_kw > 0.0
             unit = _Unit(runs, step_h + (unit.since_h if runs == unit.running else 0.0))
         energy_kwh = np.zeros(n_steps + 1)

@@ -12,7 +12,7 @@ from controllers.kernel.errors import Problem
 from controllers.kernel.states import Envelope
 from controllers.resources.base import LOOKAHEAD_H, MeteredTwin, clip, wanted
 from controllers.resources.parameters import Parameter, ParameterValue, number
-from controllers.resources.rows import common_rows, kw_row
+from controllers.resources.rows import common_rows, kw_row, number_row
 from controllers.resources.twin import FloatArray, Projection, TwinState, Vehicle
 
 _ROWS: tuple[Parameter, ...] = (
@@ -43,12 +43,21 @@ _ROWS: tuple[Parameter, ...] = (
         "单桩最小充电功率（三相 6 A）；低于此值即停充。",
         default=4.14,
     ),
+    number_row(
+        "charge_efficiency_frac",
+        "",
+        "Share of the drawn energy that reaches a vehicle, in which its need is counted.",
+        "充电效率：所用电量中充入车辆的比例（车辆需求按充入量计）。",
+        default=0.93,
+        low=0.5,
+        high=1.0,
+    ),
     *common_rows(on_stale="zero", ramp_frac_per_min=6.0, merit_per_mwh=50.0),
 )
 
 
 _Session = tuple[float, float, float]
-"""A vehicle that still charges: hours until departure, kWh needed, greatest charging kW."""
+"""A vehicle that still charges: hours until departure, kWh to be drawn, greatest charging kW."""
 
 
 class EvStation(MeteredTwin):
@@ -68,6 +77,7 @@ class EvStation(MeteredTwin):
         self.n_plugs = int(values["n_plugs"])
         self.plug_max_charge_kw = number(values, "plug_max_charge_kw")
         self.plug_min_charge_kw = number(values, "plug_min_charge_kw")
+        self.charge_efficiency_frac = number(values, "charge_efficiency_frac")
 
     @staticmethod
     def check(values: Mapping[str, ParameterValue], *, path: str) -> list[Problem]:
@@ -111,7 +121,7 @@ class EvStation(MeteredTwin):
         """Return the run of the vehicles plugged in now; later arrivals are not foreseen.
 
         A released station charges as fast as it can, so ``natural_kw`` only lends its length. The
-        energy is what the vehicles still need.
+        energy is what the vehicles have still to draw.
         """
         step_h = step_s / 3600.0
         n_steps = len(setpoints_kw)
@@ -139,7 +149,7 @@ class EvStation(MeteredTwin):
                 sessions.append(
                     (
                         left_s / 3600.0 if left_s > 0.0 else 0.0,
-                        vehicle.energy_needed_kwh,
+                        vehicle.energy_needed_kwh / self.charge_efficiency_frac,
                         rate_kw if rate_kw < plug_kw else plug_kw,
                     )
                 )

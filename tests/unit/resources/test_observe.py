@@ -61,9 +61,7 @@ def test_the_data_policy_bounds_power_around_the_name_plate(kind: str) -> None:
     assert 0.2 * twin.rated_kw <= rule.high <= 1.3 * twin.rated_kw
 
 
-@pytest.mark.parametrize(
-    ("kind", "signal"), [("battery", "soc_frac"), ("heat_pump", "store_frac")]
-)
+@pytest.mark.parametrize(("kind", "signal"), [("battery", "soc_frac"), ("heat_pump", "store_frac")])
 def test_a_store_level_is_guarded_and_bounded(kind: str, signal: str) -> None:
     rules = {rule.signal: rule for rule in build_twin(kind, VALID[kind]).signal_rules}
     assert (rules[signal].low, rules[signal].high) == (0.0, 1.0)

@@ -103,7 +103,7 @@ def test_a_kind_is_built_from_its_mandatory_parameters_alone(kind: str) -> None:
     mandatory = {row.name for row in TWINS[kind].PARAMETERS if row.default is None}
     assert mandatory <= set(VALID[kind])
     twin = build_twin(kind, {name: VALID[kind][name] for name in mandatory})
-    assert twin.KIND == kind
+    assert kind == twin.KIND
     assert twin.rated_kw > 0.0
 
 
