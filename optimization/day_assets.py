@@ -202,28 +202,27 @@ def add_gensets(day: DayModel, group: Gensets) -> None:
 
 def _add_ramps(day: DayModel, group: Gensets, columns: IntArray) -> None:
     """Limit the change from step to step; starts and stops may always pass through the minimum."""
-    model, step_h = day.model, day.problem.step_h
-    limited = np.flatnonzero(np.isfinite(group.ramp_mw_per_h))
-    if not limited.size:
-        return
-    on, started, stopped, power = columns[:, limited]
-    reach = column(group.ramp_mw_per_h[limited]) * step_h
-    jump = np.maximum(reach, column(group.min_mw[limited]))
-    was_running = group.initial_h[limited] > 0
-    initial_mw = np.clip(group.initial_mw, group.min_mw, group.max_mw)[limited] * was_running
-    up_limit, down_limit = np.zeros(power.shape), np.zeros(power.shape)
-    up_limit[:, 0] = initial_mw + reach[:, 0] * was_running
-    down_limit[:, 0] = -initial_mw
-    up = model.rows(power.shape, -np.inf, up_limit)
-    model.add(up, power, 1)
-    model.add(up[:, 1:], power[:, :-1], -1)
-    model.add(up[:, 1:], on[:, :-1], -reach[:, 1:])
-    model.add(up, started, -jump)
-    down = model.rows(power.shape, -np.inf, down_limit)
-    model.add(down, power, -1)
-    model.add(down[:, 1:], power[:, :-1], 1)
-    model.add(down, on, -reach)
-    model.add(down, stopped, -jump)
+    model = day.model
+    on, started, stopped, power = columns
+    reach_mw = column(group.ramp_mw_per_h) * day.problem.step_h
+    # A step long enough to cross the whole range needs no rows.
+    n, t = np.nonzero(reach_mw < column(group.max_mw))
+    first = t == 0
+    ran = (group.initial_h > 0)[n] * first
+    initial_mw = np.clip(group.initial_mw, group.min_mw, group.max_mw)[n] * ran
+    reach = reach_mw[n, t]
+    jump = np.maximum(reach, group.min_mw[n])
+    up = model.rows(n.shape, -np.inf, initial_mw + reach * ran)
+    down = model.rows(n.shape, -np.inf, -initial_mw)
+    model.add(up, power[n, t], 1)
+    model.add(up, started[n, t], -jump)
+    model.add(down, power[n, t], -1)
+    model.add(down, on[n, t], -reach)
+    model.add(down, stopped[n, t], -jump)
+    n, t = n[~first], t[~first]
+    model.add(up[~first], power[n, t - 1], -1)
+    model.add(up[~first], on[n, t - 1], -reach[~first])
+    model.add(down[~first], power[n, t - 1], 1)
 
 
 def add_heat_stores(day: DayModel, group: HeatStores) -> None:

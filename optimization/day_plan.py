@@ -308,10 +308,11 @@ class DayPlanProblem:
                 raise ProblemError(path, value, "must be finite and not negative")
 
     def _check_names(self) -> None:
-        names = self.asset_names
-        for name in names:
-            if names.count(name) > 1:
+        names: set[str] = set()
+        for name in self.asset_names:
+            if name in names:
                 raise ProblemError("names", name, "is used twice; names are unique")
+            names.add(name)
         for limit in self.limits:
             for member in limit.members:
                 if member not in names:
