@@ -24,6 +24,8 @@ from controllers.kernel.states import Priority, Proposal
 from controllers.park import AggregateDefinition
 
 _EPS_KW = 1e-6
+_TRIM_FINEST_FRAC = 0.02
+"""A deviation below this share of the tolerance is left alone."""
 
 
 class Commanding:
@@ -226,8 +228,10 @@ class Commanding:
             return
         error_kw = reference.value_kw - sums.believed_kw
         finest_kw = float(self._portfolio.dead_band_kw[commanded].min())
+        finest_kw = max(finest_kw, _TRIM_FINEST_FRAC * self._definition.tolerance_kw)
         # What has no room left must not wind up the trim.
-        if abs(error_kw) > finest_kw and error_kw * allocation.unserved_kw <= 0.0:
+        no_room = abs(allocation.unserved_kw) > _EPS_KW and error_kw * allocation.unserved_kw > 0.0
+        if abs(error_kw) > finest_kw and not no_room:
             self.reference = trimmed(
                 reference,
                 error_kw=error_kw,
@@ -264,7 +268,7 @@ class Commanding:
         state = self._portfolio.states[i]
         if state is None:
             return "never heard of"
-        if self._portfolio.killed[i]:
+        if state.killed:
             return "emergency stop"
         if self.following.aside[i]:
             return self.following.cause(i, self._definition.id)
