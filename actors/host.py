@@ -16,12 +16,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from actors.journal import Journal
+from actors.tasks import end
 from controllers.control.events import Effect, Event, Tick
 from controllers.kernel.errors import (
     ActorUnavailableError,
@@ -205,6 +207,7 @@ class Host(Generic[StateT]):
         """Return what a supervisor and a metrics page want to know."""
         return {
             "actor_id": self._actor_id,
+            "pid": os.getpid(),
             "ready": self._ready.is_set() and self._failure is None,
             "failure": str(self._failure or ""),
             "epoch": self._epoch,
@@ -219,8 +222,7 @@ class Host(Generic[StateT]):
 
     async def stop(self) -> None:
         """End in order: no more turns, link closed, last state written, store released."""
-        self._main.cancel()
-        await asyncio.wait([self._main])
+        await end(self._main)
         if self._ready.is_set() and self._failure is None:
             with contextlib.suppress(ParkgridError):
                 await self._flush()
@@ -255,7 +257,7 @@ class Host(Generic[StateT]):
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            await _end([*self._performing, link])
+            await end(*self._performing, link)
 
     async def _restore(self) -> None:
         while True:
@@ -385,10 +387,3 @@ class Host(Generic[StateT]):
             if not answer.done():
                 answer.set_exception(error)
         self._calls.clear()
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

@@ -25,7 +25,7 @@ from controllers.control.events import (
 from controllers.control.state import CHECKPOINT_MAX_BYTES, ControlState, Decision, ResourceSpec
 from controllers.kernel.errors import ActorUnavailableError, DomainError
 from controllers.kernel.states import ResourceState
-from controllers.kernel.timebase import Clock, SystemClock
+from controllers.kernel.timebase import Clock, SystemClock, require_utc
 from controllers.kernel.wire import decode
 from controllers.park import ResourceDefinition
 from controllers.ports import ActorStoreFactory, OutboxRecord
@@ -83,17 +83,18 @@ class ResourceActor:
         new_clock: Callable[[], Clock] = SystemClock,
     ) -> None:
         wake = asyncio.Event()
-        clock = new_clock()
-        self._id = definition.id
-        twin = build_twin(definition.kind, definition.parameters)
-        home = homes[0] if homes else None
-        spec = ResourceSpec(definition=definition, twin=twin, home=home)
-        self._link = self.make_link(park_id, spec, settings, wake, clock)
+        self._clock = new_clock()
+        self._spec = ResourceSpec(
+            definition=definition,
+            twin=build_twin(definition.kind, definition.parameters),
+            home=homes[0] if homes else None,
+        )
+        self._link = self.make_link(park_id, self._spec, settings, wake, self._clock)
         self._host = Host(
             definition.id,
             open_store=lambda: open_store(definition.id),
-            clock=clock,
-            logic=ResourceLogic(spec),
+            clock=self._clock,
+            logic=ResourceLogic(self._spec),
             link=self._link,
             wake=wake,
             tick_s=TICK_S,
@@ -118,7 +119,7 @@ class ResourceActor:
         """Return the state as last published."""
         await self._host.ready()
         if self._link.last_state is None:
-            raise ActorUnavailableError(self._id)
+            raise ActorUnavailableError(self._spec.id)
         return self._link.last_state
 
     async def twin_state(self) -> TwinState:
@@ -132,7 +133,16 @@ class ResourceActor:
     async def set_override(
         self, target_kw: float, until: datetime, operator: str, reason: str
     ) -> None:
-        """Take the resource in hand until a given instant; DomainError when out of bounds."""
+        """Take the resource in hand until a given instant.
+
+        Raises:
+            DomainError: the power is beyond the name-plate, or the instant has passed.
+        """
+        rated_kw = self._spec.twin.rated_kw
+        if not abs(target_kw) <= rated_kw:
+            raise DomainError("target_kw", target_kw, f"must be within ±{rated_kw:g} kW")
+        if require_utc("until", until) <= self._clock.now():
+            raise DomainError("until", until.isoformat(), "must be in the future")
         event = OverrideSet(target_kw=target_kw, until=until, operator=operator, reason=reason)
         await self._host.call(event)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actors.links.device import DeviceLink
+from actors.tasks import end
 from controllers.control.contract import Command, Fallback, FallbackKind
 from controllers.control.events import (
     AckReceived,
@@ -53,8 +54,7 @@ class _Rig:
                 await self.first(LinkChanged)
                 yield
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            await end(running)
 
     async def first(self, type_: type[Event]) -> Any:
         """Wait for the first event of a type and take it out."""
@@ -202,5 +202,4 @@ async def test_a_lost_broker_shows_as_events_and_fails_commands(broker: Broker) 
         await rig.link.perform(SendCommand(command=_command(1.0)))
     broker.start()
     assert (await rig.first(LinkChanged)).up is True
-    running.cancel()
-    await asyncio.wait([running])
+    await end(running)

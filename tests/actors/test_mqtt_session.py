@@ -17,6 +17,7 @@ import pytest
 from actors.links import mqtt
 from actors.links.inbox import Policy, Subscription
 from actors.links.mqtt import MqttSession, MqttSettings
+from actors.tasks import end
 from controllers.kernel.errors import DeviceUnreachableError, FencedError
 from tests.support.broker import Broker, free_port
 from tests.support.waiting import eventually
@@ -37,8 +38,7 @@ async def running(session: MqttSession) -> AsyncIterator[MqttSession]:
     try:
         yield session
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)
 
 
 async def test_what_one_session_publishes_another_receives(broker: Broker) -> None:
@@ -283,5 +283,4 @@ async def test_a_port_that_says_nothing_does_not_hang_the_session(
 
         task = asyncio.create_task(speaker(settings, "x").run(admit))
         await eventually(lambda: attempts >= 3, within_s=5)
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)

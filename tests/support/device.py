@@ -15,6 +15,7 @@ from typing import Any
 import aiomqtt
 
 from actors.links.mqtt import MqttSettings
+from actors.tasks import end
 
 Json = dict[str, Any]
 
@@ -67,8 +68,7 @@ class FakeDevice:
             try:
                 yield self
             finally:
-                listener.cancel()
-                await asyncio.wait([listener])
+                await end(listener)
                 self._client = None
 
     async def publish(
@@ -95,6 +95,11 @@ class FakeDevice:
             sample["setpoint_kw"] = self.accepted[-1]["setpoint_kw"]
             sample["command_id"] = self.accepted[-1]["command_id"]
         await self.publish("telemetry", {**sample, **fields})
+
+    def follow(self, command: Json) -> None:
+        """Do at once what an accepted command says."""
+        if command["setpoint_kw"] is not None:
+            self.power_kw = self._sign * command["setpoint_kw"]
 
     @property
     def setpoints_kw(self) -> list[float | None]:
@@ -131,8 +136,7 @@ class FakeDevice:
         if fresh:
             self.last = order
             self.accepted.append(command)
-            if command["setpoint_kw"] is not None:
-                self.power_kw = self._sign * command["setpoint_kw"]
+            self.follow(command)
         if self.answers:
             await self.publish(
                 "ack",
@@ -146,3 +150,42 @@ class FakeDevice:
                 },
                 qos=1,
             )
+
+
+class FakeGateway(FakeDevice):
+    """The gateway of a fleet: reports all devices in chunks and follows commands run by run.
+
+    Args:
+        settings: where the broker is.
+        site: the park's id.
+        device: the fleet's id.
+        n_devices: how many devices there are.
+    """
+
+    def __init__(self, settings: MqttSettings, site: str, device: str, n_devices: int) -> None:
+        super().__init__(settings, site, device)
+        self.powers_kw = [0.0] * n_devices
+
+    def follow(self, command: Json) -> None:
+        """Set the devices of a run."""
+        if command["setpoints_kw"] is not None:
+            first = command["first"]
+            self.powers_kw[first : first + command["n_devices"]] = command["setpoints_kw"]
+
+    async def report_all(self, chunk: int = 5_000) -> None:
+        """Send one sample of every device."""
+        measured_at = utc_now().isoformat()
+        for first in range(0, len(self.powers_kw), chunk):
+            self._n_samples += 1
+            powers_kw = self.powers_kw[first : first + chunk]
+            body: Json = {
+                "seq": self._n_samples,
+                "measured_at": measured_at,
+                "first": first,
+                "power_kw": powers_kw,
+                "signals": {"store_frac": [0.5] * len(powers_kw)},
+            }
+            if self.accepted:
+                body["command_id"] = self.accepted[-1]["command_id"]
+                body["command_seq"] = self.accepted[-1]["seq"]
+            await self.publish("telemetry", body)
