@@ -25,13 +25,13 @@ def is_reserved(source_id: str) -> bool:
 
 
 def guards(turn: Turn) -> list[Proposal]:
-    """Return the proposals of our own that stand now."""
+    """Return the proposals of our own that stand now; under an emergency stop it stands alone."""
     state, spec = turn.state, turn.spec
-    found: list[Proposal] = []
     if state.kill is not None:
         reason = f"emergency stop by {state.kill.operator}: {state.kill.reason}"
         since = state.kill.set_at
-        found.append(_restriction(turn, KILL, FallbackKind.ZERO, None, since=since, reason=reason))
+        return [_restriction(turn, KILL, FallbackKind.ZERO, None, since=since, reason=reason)]
+    found: list[Proposal] = []
     if state.ladder.rung is Rung.FAILSAFE:
         found.append(_failsafe(turn))
     for trouble in troubles(state.intake, spec.rules, state.listening_since, turn.now):

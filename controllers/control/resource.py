@@ -231,7 +231,10 @@ def _is_overridden(turn: Turn) -> bool:
 def _arbitrate(turn: Turn, holding: Holding) -> Arbitration:
     state = turn.state
     proposals = guards(turn)
-    proposals += [held.proposal for held in state.proposals.values()]
+    # Bounds of its own rank must not turn the release of an emergency stop into a set-point.
+    least = Priority.SAFETY if state.kill is None else Priority.GRID_LIMIT
+    wishes = (held.proposal for held in state.proposals.values())
+    proposals += [wish for wish in wishes if wish.priority >= least]
     arbitration = arbitrate(
         turn.envelope,
         proposals,

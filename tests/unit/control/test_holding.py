@@ -44,6 +44,33 @@ def test_higher_priority_takes_the_resource_over_and_gives_it_back() -> None:
     assert (run.state.holder, fate(run, "vpp1")) == ("vpp1", "won")
 
 
+def test_a_holder_that_comes_down_to_an_equal_rank_stays() -> None:
+    run = Cycles.warm()
+    run.propose(50.0, source="vpp1", lifetime_s=60.0)
+    run.propose(-30.0, source="vpp2", priority=Priority.RESERVE, after_s=1.0)
+    run.propose(-30.0, source="vpp2", priority=Priority.MARKET, after_s=1.0)
+    assert run.state.holder == "vpp2"
+
+
+def test_of_those_waiting_the_longest_waiting_follows_however_often_it_renewed() -> None:
+    run = Cycles.warm()
+    run.propose(50.0, source="vpp0", lifetime_s=5.0)
+    run.propose(-10.0, source="vpp3", after_s=1.0)
+    run.propose(-20.0, source="vpp2", after_s=1.0)
+    run.propose(-10.0, source="vpp3", after_s=1.0)
+    run.sample(0.0, after_s=3.0)
+    assert run.state.holder == "vpp3"
+
+
+def test_of_those_waiting_equally_long_the_home_follows() -> None:
+    run = Cycles.warm()  # home is vpp1
+    run.propose(50.0, source="vpp2", lifetime_s=5.0)
+    run.propose(-10.0, source="vpp0", after_s=1.0)
+    run.propose(-20.0, source="vpp1")
+    run.sample(0.0, after_s=5.0)
+    assert run.state.holder == "vpp1"
+
+
 def test_bounds_alone_hold_nothing() -> None:
     run = Cycles.warm()
     run.propose(None, source="vpp2", max_kw=20.0)

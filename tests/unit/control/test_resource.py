@@ -12,8 +12,9 @@ from controllers.control.freshness import IntakeLimits
 from controllers.control.resource import decide, resume
 from controllers.control.state import ControlSettings, ControlState
 from controllers.kernel.errors import DomainError, FencedError
-from controllers.kernel.states import CommandState, Health, Quality, Rung
+from controllers.kernel.states import CommandState, Health, Priority, Quality, Rung
 from controllers.kernel.wire import decode, encode
+from controllers.resources.twin import SignalRule
 from tests.support.cycles import START, Cycles, make_spec, published, records, sent
 from tests.support.plain_twin import PlainTwin, make_envelope
 
@@ -47,6 +48,16 @@ def test_where_zero_is_out_of_reach_the_stop_releases() -> None:
     envelope = make_envelope(min_kw=20.0, natural_kw=30.0)
     run = Cycles.warm(make_spec(PlainTwin(envelope=envelope)))
     run.deliver(50.0)
+    assert [c.setpoint_kw for c in sent(run.kill(after_s=1.0))] == [None]
+
+
+def test_not_even_protective_bounds_turn_the_release_of_a_stop_into_a_setpoint() -> None:
+    rule = SignalRule(signal="soc_frac", max_age_s=1.0, on_stale="limit", limit_kw=10.0)
+    twin = PlainTwin(envelope=make_envelope(min_kw=20.0, natural_kw=30.0), rules=(rule,))
+    run = Cycles.warm(make_spec(twin))
+    run.propose(None, source="island", priority=Priority.SAFETY, max_kw=25.0, lifetime_s=60.0)
+    run.sample(30.0, after_s=2.0)
+    assert setpoint(run) == 20.0
     assert [c.setpoint_kw for c in sent(run.kill(after_s=1.0))] == [None]
 
 
