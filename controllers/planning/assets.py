@@ -243,7 +243,7 @@ def _rigid_loads(assets: Sequence[Asset]) -> FlexibleLoads:
 def _charging_stations(assets: Sequence[Asset], horizon: PlanHorizon) -> ChargingStations:
     twins = [asset.twin for asset in assets if isinstance(asset.twin, EvStation)]
     sessions = [
-        (n, f"{asset.id}/{vehicle.session_id}", vehicle, twin.plug_max_charge_kw)
+        (n, f"{asset.id}/{vehicle.session_id}", vehicle, twin)
         for n, (asset, twin) in enumerate(zip(assets, twins, strict=True))
         for vehicle in asset.state.vehicles
     ]
@@ -251,8 +251,9 @@ def _charging_stations(assets: Sequence[Asset], horizon: PlanHorizon) -> Chargin
         (require_utc("departs_at", vehicle.departs_at) - horizon.now).total_seconds()
         for _, _, vehicle, _ in sessions
     ]
-    needed_kwh = [vehicle.energy_needed_kwh for _, _, vehicle, _ in sessions]
-    rate_kw = [min(vehicle.max_charge_kw, plug_kw) for _, _, vehicle, plug_kw in sessions]
+    # What is wanted is energy in the vehicle; the plan counts at the plug.
+    needed_kwh = [v.energy_needed_kwh / twin.charge_efficiency_frac for _, _, v, twin in sessions]
+    rate_kw = [min(v.max_charge_kw, twin.plug_max_charge_kw) for _, _, v, twin in sessions]
     return ChargingStations(
         names=_names(assets),
         max_charge_mw=np.array([twin.max_charge_kw for twin in twins]) / KW_PER_MW,

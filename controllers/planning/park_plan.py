@@ -303,4 +303,4 @@ def _rounded(values: FloatArray) -> list[float]:
 
 
 def _income(cost: float, currency: Currency) -> Money:
-    return Money.of(Decimal(repr(0.0 - cost)).quantize(_LEAST_MONEY), currency)
+    return Money.of(Decimal(repr(0.0 - cost)).quantize(_LEAST_MONEY) + 0, currency)

@@ -140,7 +140,7 @@ def test_load_is_commanded_only_where_it_deviates(plan: ParkPlan) -> None:
 def test_vehicle_is_charged_before_it_leaves(plan: ParkPlan) -> None:
     plugs = np.array(plan.expected_kw["plugs"])
     step_h = plan_horizon(NOW).step_h
-    assert -(plugs @ step_h) == pytest.approx(20.0, abs=0.01)
+    assert -(plugs @ step_h) == pytest.approx(20.0 / 0.93, abs=0.01)
     assert np.all(plugs[13:] == 0.0)
     assert plan.breaches == []
 
@@ -158,7 +158,7 @@ def test_vehicle_that_cannot_be_filled_is_a_named_breach() -> None:
     states["plugs"] = TwinState(measured_at=NOW, vehicles=[soon])
     (breach,) = planned(park, states=states).breaches
     assert breach.name == "plugs/car"
-    assert breach.amount_kwh == pytest.approx(14.5, abs=0.01)
+    assert breach.amount_kwh == pytest.approx(20.0 / 0.93 - 5.5, abs=0.01)
 
 
 def test_engine_runs_when_power_is_dear(plan: ParkPlan) -> None:
@@ -274,6 +274,23 @@ def test_missing_forecast_is_refused() -> None:
     twins = twins_of(park)
     with pytest.raises(DomainError, match=r"forecasts\.roof"):
         plan_park(park, twins, states_of(twins), {}, now=NOW, deadline_s=1.0)
+
+
+@pytest.mark.parametrize("id_", ["bess", "pump", "homes", "plugs", "engine"])
+def test_twin_that_follows_the_plan_does_what_the_plan_expects(id_: str) -> None:
+    aligned = datetime(2026, 6, 20, 23, 0, tzinfo=UTC)
+    park = small_park()
+    twins = twins_of(park)
+    states = states_of(twins, aligned)
+    dear = Prices(
+        import_per_mwh=np.tile([300.0, 300.0, 2500.0, 2500.0], T // 4),
+        export_per_mwh=np.tile([250.0, 250.0, 2400.0, 2400.0], T // 4),
+    )
+    followed = planned(park, states=states, prices=dear, now=aligned)
+    setpoints_kw = np.array(followed.setpoints_kw[id_])
+    natural_kw = forecast_park(park, twins, states, plan_horizon(aligned))[id_].power_kw
+    run = twins[id_].project(states[id_], setpoints_kw, natural_kw, 900.0)
+    np.testing.assert_allclose(run.power_kw, followed.expected_kw[id_], atol=0.5)
 
 
 def test_homes_are_first_in_file_order_and_nest() -> None:
