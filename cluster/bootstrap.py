@@ -13,12 +13,14 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import httpx
@@ -39,7 +41,8 @@ from serve_apps.ingress import serve_environment
 DEMO_PARK = Path(__file__).parent / "demo" / "park.yaml"
 
 Say = Callable[[str], None]
-"""Tells the operator what is happening, one line at a time."""
+"""Tells the operator what is happening, one line at a time; not by way of ``sys.stdout``, which
+leads to a log once Ray starts."""
 
 _ACTORS_LIMIT_S = 60.0
 _ANSWER_LIMIT_S = 30.0
@@ -74,10 +77,10 @@ def run(settings: Settings, park_file: Path | None, say: Say) -> None:
     """
     with ExitStack() as stack:
         try:
-            signal.signal(signal.SIGTERM, _interrupt)
+            _take_signals(_interrupt)
             parts = bring_up(settings, park_file, say, stack)
-            # Ray takes the signal for itself when it starts.
-            signal.signal(signal.SIGTERM, _interrupt)
+            # Ray takes them for itself when it starts.
+            _take_signals(_interrupt)
             say(f"The park is live at {parts.url} (Ctrl-C stops it)")
             while True:
                 parts.look_after()
@@ -86,9 +89,13 @@ def run(settings: Settings, park_file: Path | None, say: Say) -> None:
             say("Stopping")
         finally:
             # A second Ctrl-C must not leave anything behind.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
+            _take_signals(signal.SIG_IGN)
     say("Stopped; the next start resumes from here")
+
+
+def _take_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
@@ -120,6 +127,7 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
     say("Starting Ray")
     folder = _short_folder(home, stack)
     os.environ.update(_ray_environment(folder))
+    stack.enter_context(_output_in(home.logs / "ray.log"))
     # Only now, because Ray reads its environment when it is first imported.
     from cluster import ray_side  # noqa: PLC0415
     from cluster.wiring import Wiring  # noqa: PLC0415
@@ -252,21 +260,22 @@ def _short_folder(home: Home, stack: ExitStack) -> Path:
     for session in sorted(home.ray.glob("session_2*"))[:-1]:
         shutil.rmtree(session, ignore_errors=True)
     home.ray.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="parkgrid-"))
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     (folder / "ray").symlink_to(home.ray)
     return folder
 
 
 def _ray_environment(folder: Path) -> dict[str, str]:
-    ports = [_free_port(), _free_port()]
     ingress = serve_environment(
-        metrics_port=ports[0], stats_port=ports[1], run_dir=str(folder / "ingress")
+        metrics_port=_free_port(), stats_port=_free_port(), run_dir=str(folder)
     )
-    (folder / "ingress").mkdir()
     return {
         **ingress,
         "RAY_USAGE_STATS_ENABLED": "0",
+        # A busy machine is slow to start the ingress; Ray would kill it and begin again.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
         # Ray would otherwise warn at every start of what later versions do.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
@@ -303,6 +312,27 @@ def _log_to(path: Path, level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Each poll for readiness would be a line.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@contextmanager
+def _output_in(path: Path) -> Iterator[None]:
+    """Put what Ray's threads and children write to our standard output and error into a file."""
+    streams = (sys.stdout, sys.stderr)
+    kept = [os.dup(stream.fileno()) for stream in streams]
+
+    def lead_to(descriptors: Iterable[int]) -> None:
+        for stream, descriptor in zip(streams, descriptors, strict=True):
+            stream.flush()
+            os.dup2(descriptor, stream.fileno())
+
+    with path.open("ab") as file:
+        lead_to([file.fileno()] * len(streams))
+    try:
+        yield
+    finally:
+        lead_to(kept)
+        for descriptor in kept:
+            os.close(descriptor)
 
 
 def _reachable(host: str) -> str:

@@ -7,7 +7,7 @@ Settings come from options, else from ``PARKGRID_...`` variables, else from defa
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -20,6 +20,8 @@ from controllers.kernel.errors import ConfigError, ParkgridError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_STDOUT = 1
 
 app = typer.Typer(
     help="Run a zero-carbon park as a virtual power plant.",
@@ -34,12 +36,6 @@ app.add_typer(users, name="user")
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Data directory. [default: .parkgrid]")
 ]
-
-
-def _say(line: str) -> None:
-    typer.echo(line)
-    # Seen at once also where the output is a file or a pipe.
-    sys.stdout.flush()
 
 
 def _fail(error: ParkgridError) -> NoReturn:
@@ -81,7 +77,9 @@ def up(
     settings = load_settings(home=home, http_port=port, demo=False if no_demo else None)
     from cluster.bootstrap import run  # noqa: PLC0415 - the other commands start faster without
 
-    run(settings, park, _say)
+    # A descriptor of our own: what libraries print goes to a log, what we say goes here.
+    with os.fdopen(os.dup(_STDOUT), "w", buffering=1) as terminal:
+        run(settings, park, lambda line: print(line, file=terminal))
 
 
 @app.command()

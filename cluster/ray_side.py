@@ -7,6 +7,7 @@ first imported.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -14,9 +15,11 @@ from actors import runtime
 from actors.supervisor import Supervisor
 from cluster.settings import Settings
 from cluster.wiring import Wiring
-from controllers.kernel.errors import ParkgridError
+from controllers.kernel.errors import ConfigError, ParkgridError
 from controllers.supervision import SUPERVISOR
 from serve_apps.app import run_serve, stop_serve
+
+_log = logging.getLogger(__name__)
 
 _STOP_LIMIT_S = 15.0
 _CALL_SLACK_S = 5.0
@@ -32,11 +35,13 @@ def cluster(settings: Settings, temp_dir: str) -> Iterator[None]:
 
     Raises:
         ActorUnavailableError: there is no cluster at the address.
+        ConfigError: none can be started here.
     """
     if settings.ray_address is not None:
         runtime.connect(settings.ray_address)
     else:
-        runtime.start(temp_dir=temp_dir)
+        with _explained("Ray"):
+            runtime.start(temp_dir=temp_dir)
     try:
         yield
     finally:
@@ -71,9 +76,28 @@ def wait_for_actors(limit_s: float) -> bool:
 
 @contextmanager
 def serving(settings: Settings, wiring: Wiring) -> Iterator[None]:
-    """Start the API and stop it again."""
-    run_serve(wiring.api(), host=settings.http_host, port=settings.http_port)
+    """Start the API and stop it again.
+
+    Raises:
+        ConfigError: it does not start.
+    """
+    with _explained("the API"):
+        run_serve(wiring.api(), host=settings.http_host, port=settings.http_port)
     try:
         yield
     finally:
         stop_serve()
+
+
+@contextmanager
+def _explained(part: str) -> Iterator[None]:
+    """Turn whatever Ray may raise at start-up into a line; the rest goes to the log."""
+    try:
+        yield
+    except ParkgridError:
+        raise
+    except Exception as error:
+        _log.exception("%s did not start", part)
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        problem = f"{part} did not start: {reason[-1]}; logs/parkgrid.log tells more"
+        raise ConfigError("start", [problem]) from error
