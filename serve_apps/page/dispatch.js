@@ -27,6 +27,8 @@ export function explain(error) {
 
 export function prepareDispatch(definition) {
   park = definition;
+  // Built anew by the next report, in the language now chosen.
+  parts = null;
   const select = form().elements.aggregation;
   const chosen = select.value;
   select.replaceChildren(...park.aggregates.map((a) => h("option", { value: a.id }, nameOf(a.name))));

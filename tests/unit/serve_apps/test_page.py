@@ -1,0 +1,40 @@
+"""The page speaks both languages completely and reaches nothing outside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import serve_apps
+
+PAGE = Path(serve_apps.__file__).parent / "page"
+_KEY = re.compile(r"(?:^|[ {,])([A-Za-z_]\w*): (?=[\"(])", re.MULTILINE)
+
+
+def _keys(language: str) -> set[str]:
+    text = (PAGE / "text.js").read_text()
+    block = text.split(f"\n  {language}: {{", 1)[1].split("\n  },", 1)[0]
+    return set(_KEY.findall(block))
+
+
+def test_every_word_exists_in_both_languages() -> None:
+    english, chinese = _keys("en"), _keys("zh")
+    assert len(english) > 80
+    assert english == chinese
+
+
+def test_every_word_the_page_asks_for_exists() -> None:
+    asked = set(re.findall(r'data-t="(\w+)"', (PAGE / "index.html").read_text()))
+    for script in PAGE.glob("*.js"):
+        asked |= set(re.findall(r'\bt\("(\w+)"', script.read_text()))
+    assert len(asked) > 50
+    assert asked <= _keys("en")
+
+
+@pytest.mark.parametrize("path", sorted(PAGE.iterdir()), ids=lambda p: p.name)
+def test_nothing_is_fetched_from_elsewhere(path: Path) -> None:
+    text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in text.replace("${scheme}//", "")
+    assert "innerHTML" not in text
