@@ -32,19 +32,25 @@ class Money:
     amount: Decimal
     currency: Currency
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.amount, Decimal):
+            raise TypeError("build Money with Money.of")
+        if not self.amount.is_finite():
+            raise DomainError("amount", str(self.amount), "must be finite")
+
     @classmethod
     def of(cls, amount: str | Decimal | int, currency: Currency) -> Money:
-        """Build from a decimal string, Decimal or int; floats are refused by type.
+        """Build from a decimal string, Decimal or int; a float is refused.
 
         Raises:
             DomainError: the amount is not a finite decimal.
         """
+        if isinstance(amount, float):
+            raise TypeError("build Money from str, Decimal or int; a float is not what it says")
         try:
             value = Decimal(amount)
         except InvalidOperation:
             raise DomainError("amount", amount, "must be a decimal number") from None
-        if not value.is_finite():
-            raise DomainError("amount", amount, "must be finite")
         return cls(value, currency)
 
     @classmethod

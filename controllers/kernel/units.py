@@ -64,7 +64,7 @@ class _Quantity:
 
     def isclose(self: _Q, other: _Q, *, abs_tol: _Q) -> bool:
         """Tell whether both differ by at most ``abs_tol``."""
-        return abs(self._base - other._base) <= abs_tol._base
+        return abs(self - other) <= abs_tol
 
 
 class Power(_Quantity):

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A counter or sequence number that fits every JSON reader."""
 
-Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}(?!\n)$")]
 """Site, device, resource and aggregate ids; safe as one MQTT topic level and as a file name."""
 
 Reason = Annotated[str, msgspec.Meta(max_length=500)]
@@ -65,3 +65,5 @@ def decode(payload: bytes, type_: type[T], *, max_bytes: int = 65_536) -> T:
         raise DomainError(path.strip("`") or "$", "(not shown)", message) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DomainError("payload", "(not shown)", str(error)) from error
+    except RecursionError as error:
+        raise DomainError("payload", "(not shown)", "must not be nested so deeply") from error
