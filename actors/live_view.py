@@ -8,13 +8,13 @@ subject: a slow reader loses intermediate states, never the latest.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
 from actors.links.inbox import Inbound, Policy, Subscription
 from actors.links.mqtt import MqttSession, MqttSettings
+from actors.tasks import end
 from controllers.kernel.errors import DomainError
 from controllers.kernel.states import (
     AggregateState,
@@ -72,10 +72,7 @@ class MqttLiveView:
 
     async def stop(self) -> None:
         """End the session."""
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(*self._tasks)
         self._tasks = []
 
     @property

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +28,9 @@ pytestmark = pytest.mark.broker
 
 _ALL = Subscription(topic_filter="t/#", policy=Policy.KEEP, qos=1)
 _OTHER = Subscription(topic_filter="other", policy=Policy.KEEP)
+
+
+_TLS_FILES = {"cafile": "ca.crt", "certfile": "server.crt", "keyfile": "server.key"}
 
 
 def speaker(settings: MqttSettings, client_id: str, **options: Any) -> MqttSession:
@@ -284,3 +289,48 @@ async def test_a_port_that_says_nothing_does_not_hang_the_session(
         task = asyncio.create_task(speaker(settings, "x").run(admit))
         await eventually(lambda: attempts >= 3, within_s=5)
         await end(task)
+
+
+def _certificates(directory: Path) -> None:
+    """Make an authority, and a server and a client certificate under it."""
+    for name, subject in (("ca", "/CN=parkgrid test"), ("server", "/CN=s"), ("client", "/CN=c")):
+        request = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "1"]
+        request += ["-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", subject]
+        if name != "ca":
+            request += [
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ]
+            request += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        subprocess.run(request, cwd=directory, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+async def test_tls_carries_both_certificates_and_refuses_a_stranger(tmp_path: Path) -> None:
+    _certificates(tmp_path)
+    lines = ("allow_anonymous true", "require_certificate true")
+    lines += tuple(f"{key} {tmp_path / name}" for key, name in _TLS_FILES.items())
+    broker = Broker("mosquitto", tmp_path, extra=lines)
+    broker.start()
+    try:
+        known = MqttSettings(
+            port=broker.port,
+            tls_ca_file=str(tmp_path / "ca.crt"),
+            tls_cert_file=str(tmp_path / "client.crt"),
+            tls_key_file=str(tmp_path / "client.key"),
+        )
+        stranger = MqttSettings(port=broker.port, tls_ca_file=str(tmp_path / "ca.crt"))
+        async with (
+            running(speaker(known, "known")) as session,
+            running(speaker(stranger, "stranger")) as refused,
+        ):
+            await eventually(lambda: session.connected, within_s=5)
+            await session.publish("other", b"1", qos=1)
+            with pytest.raises(TimeoutError):
+                await eventually(lambda: refused.connected, within_s=0.5)
+    finally:
+        broker.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -91,7 +92,9 @@ class Broker:
     def _command(self) -> list[str]:
         if self.kind == "mosquitto":
             path = self._directory / "mosquitto.conf"
-            lines = (f"listener {self.port} 127.0.0.1", *self._extra)
+            # Started by root it would become another user, who may not read a test's directory.
+            user = ("user root",) if os.geteuid() == 0 else ()
+            lines = (*user, f"listener {self.port} 127.0.0.1", *self._extra)
             path.write_text("\n".join(lines) + "\n")
             return [str(mosquitto_path()), "-c", str(path)]
         path = self._directory / "amqtt.yaml"
