@@ -40,7 +40,7 @@ from controllers.control.sensing import take_sample, take_status
 from controllers.control.shaping import shape
 from controllers.control.state import ControlState, Decision, ResourceSpec, Turn
 from controllers.kernel.errors import FencedError
-from controllers.kernel.states import Priority, Rung
+from controllers.kernel.states import Contender, Priority, Rung
 from controllers.resources.twin import TwinState
 
 
@@ -235,16 +235,13 @@ def _arbitrate(turn: Turn, holding: Holding) -> Arbitration:
     least = Priority.SAFETY if state.kill is None else Priority.GRID_LIMIT
     wishes = (held.proposal for held in state.proposals.values())
     proposals += [wish for wish in wishes if wish.priority >= least]
-    arbitration = arbitrate(
+    return arbitrate(
         turn.envelope,
         proposals,
         turn.now,
         refused=holding.refused,
         previous_kw=_in_force_kw(turn),
     )
-    if arbitration.contenders != state.contenders:
-        turn.set(contenders=arbitration.contenders)
-    return arbitration
 
 
 def _in_force_kw(turn: Turn) -> float | None:
@@ -253,8 +250,9 @@ def _in_force_kw(turn: Turn) -> float | None:
 
 
 def _wanted_kw(turn: Turn, arbitration: Arbitration) -> float | None:
+    """Return the set-point to pursue; the trail tells what shaping made of the granted power."""
     granted_kw, authority = arbitration.setpoint_kw, arbitration.authority
-    detail = ""
+    contenders, detail = arbitration.contenders, ""
     wanted_kw = None
     if granted_kw is not None:
         # What protects the grid or a person has set is worth sending however small the change.
@@ -273,6 +271,25 @@ def _wanted_kw(turn: Turn, arbitration: Arbitration) -> float | None:
                 f"no admissible power in {arbitration.low_kw:g}..{arbitration.high_kw:g} kW "
                 "outside the exclusion band; the resource is released"
             )
+        if wanted_kw != granted_kw:
+            contenders = [_shaped(turn, c, granted_kw, wanted_kw) for c in contenders]
+    if contenders != turn.state.contenders:
+        turn.set(contenders=contenders)
     if detail != turn.state.detail:
         turn.set(detail=detail)
     return wanted_kw
+
+
+def _shaped(
+    turn: Turn, contender: Contender, granted_kw: float, wanted_kw: float | None
+) -> Contender:
+    if contender.granted_kw != granted_kw:
+        return contender
+    envelope = turn.envelope
+    low, high = envelope.exclusion_low_kw, envelope.exclusion_high_kw
+    if contender.outcome != "won" or not low < granted_kw < high:
+        return msgspec.structs.replace(contender, granted_kw=wanted_kw)
+    reason = f"cannot run between {low:g} and {high:g} kW"
+    return msgspec.structs.replace(
+        contender, outcome="clipped", granted_kw=wanted_kw, reason=reason
+    )

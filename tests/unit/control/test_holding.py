@@ -56,7 +56,7 @@ def test_of_those_waiting_the_longest_waiting_follows_however_often_it_renewed()
     run = Cycles.warm()
     run.propose(50.0, source="vpp0", lifetime_s=5.0)
     run.propose(-10.0, source="vpp3", after_s=1.0)
-    run.propose(-20.0, source="vpp2", after_s=1.0)
+    run.propose(-20.0, source="vpp1", after_s=1.0)  # home, but later
     run.propose(-10.0, source="vpp3", after_s=1.0)
     run.sample(0.0, after_s=3.0)
     assert run.state.holder == "vpp3"

@@ -283,6 +283,14 @@ def test_the_published_state_says_what_control_knows() -> None:
     assert state.contenders[0].instruction_id == "i7"
 
 
+def test_the_trail_tells_what_the_exclusion_band_made_of_a_target() -> None:
+    envelope = make_envelope(exclusion_low_kw=0.0, exclusion_high_kw=60.0)
+    run = Cycles.warm(make_spec(PlainTwin(envelope=envelope)))
+    trail = published(run.propose(10.0))[0].contenders
+    assert [(c.outcome, c.granted_kw) for c in trail] == [("clipped", 0.0)]
+    assert "between 0 and 60 kW" in trail[0].reason
+
+
 def test_meter_registers_of_the_device_go_before_our_own_integration() -> None:
     run = Cycles.warm()
     state = published(run.sample(1.0))[0]
