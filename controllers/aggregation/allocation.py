@@ -97,14 +97,14 @@ class Allocator:
         portfolio: the members.
         sums: their sums.
         now: who can be commanded, and from where.
-        elapsed_s: length of the turn, for the ramps.
+        reach_s: time in which members can ramp to their set-points.
     """
 
-    def __init__(self, portfolio: Portfolio, sums: Sums, now: Situation, elapsed_s: float) -> None:
+    def __init__(self, portfolio: Portfolio, sums: Sums, now: Situation, reach_s: float) -> None:
         self._p = portfolio
         self._sums = sums
         self._now = now
-        self._minutes = elapsed_s / 60.0
+        self._minutes = reach_s / 60.0
         self._tolerance_kw = now.tolerance_kw
         self._planned = np.isfinite(now.plan_kw)
         free = np.isnan(now.sent_kw) & ~self._planned

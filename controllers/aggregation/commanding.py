@@ -141,7 +141,9 @@ class Commanding:
             plan_kw=plan_kw,
             rank=Priority.ECONOMICS if want is None else want.priority,
         )
-        allocator = Allocator(self._portfolio, sums, members, elapsed_s)
+        # A set-point says where the member can be by the next turn.
+        reach_s = max(elapsed_s, self._definition.period_s)
+        allocator = Allocator(self._portfolio, sums, members, reach_s)
         if reference is None:
             goal_kw = limits.clip(expected_kw(members, sums))
             tighten = self._guard.watch(expected_kw(members, sums), limits, now, patient=False)

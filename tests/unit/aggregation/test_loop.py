@@ -350,6 +350,16 @@ def test_commanded_sum_never_exceeds_the_connection(target_kw: float) -> None:
     assert plant.power_kw() == pytest.approx(250.0 if target_kw > 0 else -300.0, abs=1.0)
 
 
+def test_trim_stops_at_the_connection_limit() -> None:
+    plant = four_batteries(max_export_kw=250.0)
+    for device in plant.devices.values():
+        device.gain = 0.97
+    plant.run(2)
+    plant.vpp.submit(make_instruction(249.0, start_at=plant.now), plant.now)
+    plant.run(60)
+    assert commanded_kw(plant) == pytest.approx(250.0, abs=1e-6)
+
+
 def test_limit_bounds_the_members_when_the_park_alone_would_break_it() -> None:
     roofs = [Device(f"pv{i}", low_kw=0.0, high_kw=200.0, natural_kw=200.0) for i in range(2)]
     plant = SmallPlant(roofs, {"vpp": ["pv0", "pv1"]}, limits={"vpp": {"max_export_kw": 300.0}})
@@ -401,6 +411,30 @@ def test_restart_in_the_middle_is_bumpless() -> None:
     assert instruction_state(plant) is InstructionState.DELIVERING
     report = plant.vpp.report("dispatch-1", plant.now)
     assert report.delivered_kwh > 500.0 * 40 / 3600 * 0.9
+
+
+def test_restart_waits_for_all_members_before_it_shares_anew() -> None:
+    plant = dispatched(500.0)
+    before = plant.setpoints_kw()
+    plant.start("vpp", plant.vpp.checkpoint())
+    plant.clock.advance(timedelta(seconds=1))
+    plant.vpp.on_member_state(plant.devices["b3"].state(plant.now), plant.now)
+    result = plant.vpp.step(plant.now)
+    assert {p.member_id: p.target_kw for p in result.proposals} == pytest.approx(before)
+    # One that never speaks up does not hold up the others for long.
+    plant.devices["b2"].silent = plant.devices["b2"].tripped = True
+    plant.run(6)
+    assert plant.power_kw() == pytest.approx(500.0, abs=TOLERANCE_KW)
+
+
+def test_first_set_points_go_out_in_the_turn_of_the_submission() -> None:
+    plant = four_batteries()
+    plant.run(2)
+    plant.vpp.submit(make_instruction(500.0, start_at=plant.now), plant.now)
+    plant.clock.advance(timedelta(milliseconds=3))
+    result = plant.vpp.step(plant.now)
+    targets = {p.member_id: p.target_kw for p in result.proposals}
+    assert targets == pytest.approx({"b1": 200.0, "b2": 200.0, "b3": 180.0})
 
 
 def test_restart_during_the_ramp_goes_on_from_the_reference() -> None:
