@@ -38,6 +38,8 @@ from controllers.kernel.errors import ConfigError
 from controllers.park import ParkDefinition
 from serve_apps.ingress import serve_environment
 
+_log = logging.getLogger(__name__)
+
 DEMO_PARK = Path(__file__).parent / "demo" / "park.yaml"
 
 Say = Callable[[str], None]
@@ -87,6 +89,7 @@ def run(settings: Settings, park_file: Path | None, say: Say) -> None:
                 time.sleep(_WATCH_S)
         except KeyboardInterrupt:
             say("Stopping")
+            _log.info("stopping")
         finally:
             # A second Ctrl-C must not leave anything behind.
             _take_signals(signal.SIG_IGN)

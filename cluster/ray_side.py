@@ -46,6 +46,7 @@ def cluster(settings: Settings, temp_dir: str) -> Iterator[None]:
         yield
     finally:
         runtime.disconnect()
+        _log.info("Ray has stopped")
 
 
 @contextmanager
@@ -60,6 +61,7 @@ def supervised(wiring: Wiring) -> Iterator[None]:
             stopping = runtime.call(handle, "stop", deadline_s=_STOP_LIMIT_S, actor_id=SUPERVISOR)
             asyncio.run(stopping)
         runtime.kill(SUPERVISOR)
+        _log.info("the actors have stopped")
 
 
 def wait_for_actors(limit_s: float) -> bool:
@@ -87,6 +89,7 @@ def serving(settings: Settings, wiring: Wiring) -> Iterator[None]:
         yield
     finally:
         stop_serve()
+        _log.info("the API has stopped")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The RecordSink on SQL: outbox records become rows, and instructions become dispatches.
 
 A batch may come again, whole or in part, after a failure: a record that is already stored is passed
-over. A record of kind ``instruction`` carries a whole instruction, flat; the latest of each actor's
+over. A record of kind ``instruction`` says how a dispatch stands; the latest of its aggregate's
 sequence wins. One that cannot be read is stored as a record all the same, and logged.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from cluster.storage.engine import open_engine, writing
 from cluster.storage.tables import COMMAND_RECORDS, DISPATCHES
-from controllers.aggregation.instruction import Instruction
+from controllers.aggregation.instruction import InstructionState
+from controllers.kernel.wire import Wire
 from controllers.ports import OutboxRecord
 
 INSTRUCTION_KIND = "instruction"
@@ -23,11 +25,18 @@ INSTRUCTION_KIND = "instruction"
 _log = logging.getLogger(__name__)
 
 
-class InstructionRecord(Instruction):
-    """An instruction as it stood, with its energy once that is known."""
+class _Standing(Wire, forbid_unknown_fields=False):
+    """What a dispatch needs of an instruction's record."""
 
-    requested_kwh: float | None = None
-    delivered_kwh: float | None = None
+    instruction_id: str
+    state: InstructionState
+    version: int
+    target_kw: float
+    ramp_kw_per_min: float | None
+    start_at: datetime
+    end_at: datetime
+    issued_by: str
+    note: str
 
 
 def open_record_sink(url: str) -> SqlRecordSink:
@@ -80,17 +89,23 @@ def _not_yet_stored(connection: Connection, records: Sequence[OutboxRecord]) -> 
 
 def _fold(connection: Connection, record: OutboxRecord) -> None:
     try:
-        instruction = msgspec.convert(record.data, InstructionRecord)
+        standing = msgspec.convert(record.data, _Standing)
     except msgspec.ValidationError as error:
         _log.warning("%s record %d is no instruction: %s", record.actor_id, record.seq, error)
         return
+    row = msgspec.structs.asdict(standing)
+    id_ = row.pop("instruction_id")
     columns = DISPATCHES.c
-    query = select(columns.record_seq).where(columns.id == instruction.id)
+    query = select(columns.record_seq).where(columns.id == id_)
     folded_seq = connection.execute(query).scalar_one_or_none()
     if folded_seq is not None and folded_seq >= record.seq:
         return
-    row = msgspec.structs.asdict(instruction)
-    row["aggregation_id"] = row.pop("aggregate_id")
-    row |= {"state": str(instruction.state), "priority": int(instruction.priority)}
-    connection.execute(delete(DISPATCHES).where(columns.id == instruction.id))
-    connection.execute(insert(DISPATCHES), {**row, "record_seq": record.seq})
+    row |= {
+        "id": id_,
+        "aggregation_id": record.actor_id,
+        "state": str(standing.state),
+        "recorded_at": record.at,
+        "record_seq": record.seq,
+    }
+    connection.execute(delete(DISPATCHES).where(columns.id == id_))
+    connection.execute(insert(DISPATCHES), row)
