@@ -279,6 +279,8 @@ def _ray_environment(folder: Path) -> dict[str, str]:
         # A busy machine is slow to start the ingress; Ray would kill it and begin again.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+        # Draining is for replicas that leave while others serve on; here all leave together.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
         # Ray would otherwise warn at every start of what later versions do.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
