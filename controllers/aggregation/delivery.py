@@ -19,6 +19,8 @@ from controllers.aggregation.portfolio import FloatArray, MemberState, Portfolio
 from controllers.kernel.states import CommandState, Contender, Quality, ResourceState
 
 _SECONDS_PER_HOUR = 3600.0
+_DECIDES = ("won", "clipped")
+"""Fates of the proposal that decided; bounds are never granted a power."""
 
 
 class Delivery:
@@ -211,7 +213,8 @@ def _member(
 def _winner(state: MemberState | None) -> Contender | None:
     if not isinstance(state, ResourceState):
         return None
-    return next((one for one in state.contenders if one.outcome == "won"), None)
+    decided = (c for c in state.contenders if c.outcome in _DECIDES and c.granted_kw is not None)
+    return next(decided, None)
 
 
 def _until(winner: Contender | None, state: MemberState | None) -> datetime | None:

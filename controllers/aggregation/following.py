@@ -43,9 +43,10 @@ class Following:
         self.aside = np.zeros(n, dtype=np.bool_)
 
     def tolerance_kw(self) -> FloatArray:
-        """Return how far a member may be off, [n]."""
-        s = self._settings
-        return np.maximum(s.member_tolerance_frac * self._portfolio.rated_kw, s.member_tolerance_kw)
+        """Return how far a member may be off, [n]; it ignores changes within its dead band."""
+        s, p = self._settings, self._portfolio
+        share_kw = np.maximum(s.member_tolerance_frac * p.rated_kw, s.member_tolerance_kw)
+        return np.maximum(share_kw, p.dead_band_kw)
 
     def judge(self, sums: Sums, sent_kw: FloatArray, now: datetime, elapsed_s: float) -> None:
         """Update who is set aside.
@@ -142,7 +143,9 @@ class Following:
         """Tell in whom our present proposal was denied or cut by more than the tolerance."""
         p = self._portfolio
         same = np.abs(p.asked_kw - sent_kw) <= _SAME_KW
-        cut = np.abs(p.granted_kw - sent_kw) > self.tolerance_kw()
+        # What its own envelope took away since is put right by this turn's split.
+        possible_kw = np.clip(sent_kw, p.min_kw, p.max_kw)
+        cut = np.abs(p.granted_kw - possible_kw) > self.tolerance_kw()
         return same & (p.denied | cut)
 
     def _set_aside(self, members: BoolArray, now_s: float) -> None:

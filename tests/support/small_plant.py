@@ -211,7 +211,7 @@ class Device:
             holder = "" if won is None else won.source_id
             outcome, reason, granted = "refused", f"held by {holder}", None
         elif proposal.target_kw is not None and granted != proposal.target_kw:
-            outcome, reason = "narrowed", "bounds of higher rank"
+            outcome, reason = "clipped", "bounds of higher rank"
         return Contender(
             source_id=proposal.source_id,
             priority=proposal.priority,
