@@ -185,10 +185,14 @@ def _fill(target_kw: float, members: _Members) -> FloatArray:
         return (members.high_kw if rising else members.low_kw).copy()
     merit = members.merit if rising else -members.merit
     marginal = _marginal_merit(wanted, room, merit)
-    move = room * (merit < marginal)
-    group = np.flatnonzero(merit == marginal)
-    weight = None if members.weight is None else members.weight[group]
-    move[group] = _share(wanted - float(move.sum()), room[group], weight)
+    shares = merit == marginal
+    if shares.all():
+        move = _share(wanted, room, members.weight)
+    else:
+        move = room * (merit < marginal)
+        group = np.flatnonzero(shares)
+        weight = None if members.weight is None else members.weight[group]
+        move[group] = _share(wanted - float(move.sum()), room[group], weight)
     # Base plus room may round beyond the limit.
     return np.clip(base + move if rising else base - move, members.low_kw, members.high_kw)
 
@@ -242,7 +246,7 @@ def _level(wanted: float, room: FloatArray, weight: FloatArray) -> float:
     full = np.zeros(len(room), dtype=np.bool_)
     level, n_full = 0.0, 0
     while n_full < len(room):
-        level = (wanted - float(room.dot(full))) / float(weight.dot(~full))
+        level = (wanted - float((room * full).sum())) / float((weight * ~full).sum())
         full = room <= level * weight
         n_before, n_full = n_full, int(np.count_nonzero(full))
         if n_full <= n_before:
