@@ -337,8 +337,7 @@ def _search(target_kw: float, members: _Members, lumps: _Lumps, setpoints: Float
     if not inside.any():
         return go_high
     tried = _at_the_margin(inside, members.merit[lumps.at])
-    low, high = members.low_kw, members.high_kw
-    low_up, high_down = np.array(lumps.upper_kw), np.array(lumps.lower_kw)
+    low, high, low_up, high_down = members.low_kw, members.high_kw, lumps.upper_kw, lumps.lower_kw
     low_l, high_l = low[lumps.at], high[lumps.at]
     fixed = np.ones(len(power), dtype=np.bool_)
     fixed[tried] = False
