@@ -220,13 +220,16 @@ def troubles(
 
 
 def signal_quality(intake: Intake, rule: SignalRule, now: datetime) -> Quality:
-    """Return good, missing, stale or frozen."""
+    """Return good, missing, stale or frozen.
+
+    A reading of exactly zero is never frozen: what is switched off rests there for hours.
+    """
     track = intake.tracks.get(rule.signal)
     if track is None:
         return Quality.MISSING
     if (now - track.seen_at).total_seconds() > rule.max_age_s:
         return Quality.STALE
-    if rule.frozen_after_s > 0.0:
+    if rule.frozen_after_s > 0.0 and track.value != 0.0:
         unchanged_s = (track.seen_at - track.since).total_seconds()
         if unchanged_s > rule.frozen_after_s:
             return Quality.FROZEN
