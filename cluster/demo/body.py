@@ -38,8 +38,12 @@ class Body(Protocol):
         """Let time pass."""
         ...
 
+    def look(self) -> None:
+        """Read the meters; a frozen device has left off doing so."""
+        ...
+
     def tell(self, seq: int, measured_at: datetime) -> list[bytes]:
-        """Return the telemetry payloads of this instant."""
+        """Return the telemetry payloads of what was last read."""
         ...
 
     def dump(self) -> DeviceState:
@@ -58,6 +62,7 @@ class SingleBody:
         self._physical = physical
         self._sign = -1.0 if consumption_positive else 1.0
         self._obedience: Obedience[Command] = Obedience()
+        self._seen = physical.measure()
 
     def obey(self, payload: bytes, now: datetime) -> Ack:
         """Take a command as received and return the answer."""
@@ -96,9 +101,13 @@ class SingleBody:
             return Order(limit_kw=fallback.limit_kw)
         return RUN_FREE
 
+    def look(self) -> None:
+        """Read the meter and the sensors."""
+        self._seen = self._physical.measure()
+
     def tell(self, seq: int, measured_at: datetime) -> list[bytes]:
         """Return one sample."""
-        seen = self._physical.measure()
+        seen = self._seen
         current = self._obedience.current
         sample = Telemetry(
             seq=seq,

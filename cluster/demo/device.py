@@ -112,7 +112,6 @@ class SimulatedDevice:
         self._telemetry_period_s = telemetry_period_s
         self._n_boots = 1
         self._seq = 0
-        self._frozen_payloads: list[bytes] = []
         self._client: aiomqtt.Client | None = None
 
     async def run(self) -> None:
@@ -163,6 +162,8 @@ class SimulatedDevice:
         if self._client is None or self._faults().silent:
             return
         self._seq += 1
+        if not self._faults().frozen:
+            self._body.look()
         for payload in self._body.tell(self._seq, self._now()):
             await self._publish("telemetry", payload)
 
@@ -173,6 +174,7 @@ class SimulatedDevice:
             return
         with contextlib.suppress(aiomqtt.MqttError):
             await self._client.publish(self._topic(leaf), payload, qos=qos, retain=retain)
+        _honour_cancellation()
 
     async def _keep_link(self) -> None:
         loop = asyncio.get_running_loop()
@@ -183,6 +185,7 @@ class SimulatedDevice:
                 await self._hold_link()
             except (aiomqtt.MqttError, OSError) as error:
                 logger.debug("%s: no link: %s", self._identity.device_id, error)
+            _honour_cancellation()
             # Full jitter, and only a link that held for a while clears the count: a broker that
             # accepts and then kicks must not be stormed.
             failures = 0 if loop.time() - up_since_s > _STABLE_AFTER_S else failures + 1
@@ -195,6 +198,7 @@ class SimulatedDevice:
             await client.publish(
                 self._topic("status"), self._status(DeviceMode.ONLINE), qos=1, retain=True
             )
+            _honour_cancellation()
             self._client = client
             try:
                 await self._take_commands(client)
@@ -258,3 +262,14 @@ class SimulatedDevice:
 
     def _topic(self, leaf: str) -> str:
         return topic(self._identity.site, self._identity.device_id, leaf)
+
+
+def _honour_cancellation() -> None:
+    """End the task if it was cancelled while the MQTT client waited for an answer.
+
+    ``asyncio.wait_for`` of Python 3.11, which the client uses, loses a cancellation that comes in
+    the same turn as the answer.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

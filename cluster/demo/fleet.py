@@ -36,6 +36,7 @@ class FleetBody:
         self._sign = -1.0 if consumption_positive else 1.0
         self._runs: dict[tuple[int, int], Obedience[FleetCommand]] = {}
         self._fence = Fence()
+        self.look()
 
     def obey(self, payload: bytes, now: datetime) -> Ack:
         """Take a command for a run of devices and return the answer."""
@@ -98,6 +99,11 @@ class FleetBody:
             return math.nan
         return self._sign * np.array(command.setpoints_kw)
 
+    def look(self) -> None:
+        """Read all meters."""
+        self._power_kw = np.round(self._sign * self._pumps.power_kw, 4).tolist()
+        self._store_frac = np.round(self._pumps.store_frac, 4).tolist()
+
     def tell(self, seq: int, measured_at: datetime) -> list[bytes]:
         """Return the columns, cut into chunks the contract allows."""
         latest = max(
@@ -105,16 +111,16 @@ class FleetBody:
             key=_order_of,
             default=None,
         )
-        power_kw = np.round(self._sign * self._pumps.power_kw, 4).tolist()
-        store_frac = np.round(self._pumps.store_frac, 4).tolist()
         return [
             encode(
                 FleetTelemetry(
                     seq=seq,
                     measured_at=measured_at,
                     first=first,
-                    power_kw=power_kw[first : first + FLEET_CHUNK_MAX_DEVICES],
-                    signals={"store_frac": store_frac[first : first + FLEET_CHUNK_MAX_DEVICES]},
+                    power_kw=self._power_kw[first : first + FLEET_CHUNK_MAX_DEVICES],
+                    signals={
+                        "store_frac": self._store_frac[first : first + FLEET_CHUNK_MAX_DEVICES]
+                    },
                     command_id=latest.command_id if latest else None,
                     command_seq=latest.seq if latest else None,
                 )

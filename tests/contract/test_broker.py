@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.broker import BrokerKind, RunningBroker, start_broker
+from cluster.broker import BrokerKind, BrokerTls, RunningBroker, start_broker
 from cluster.broker_access import Credentials
 from controllers.kernel.errors import ConfigError, NotFoundError
 from tests.support.mqtt_probe import Probe
@@ -24,6 +24,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.broker
 
 SITE = "park1"
+GUESS = "guess"
 STATUS = "parkgrid/v1/park1/bess1/status"
 COMMAND = "parkgrid/v1/park1/bess1/command"
 INNER = "parkgrid/int/v1/state/resource/bess1"
@@ -51,9 +52,9 @@ def test_right_password_is_admitted(broker: RunningBroker) -> None:
     "credentials",
     [
         None,
-        Credentials(username="park1.bess1", password="guess"),
+        Credentials(username="park1.bess1", password=GUESS),
         Credentials(username="park1.bess1", password=""),
-        Credentials(username="stranger", password="guess"),
+        Credentials(username="stranger", password=GUESS),
     ],
     ids=["anonymous", "wrong", "empty", "unknown"],
 )
@@ -63,7 +64,7 @@ def test_wrong_password_is_refused(broker: RunningBroker, credentials: Credentia
 
 
 def test_refused_client_does_not_displace_the_holder_of_its_name(broker: RunningBroker) -> None:
-    guess = Credentials(username="park1.bess1", password="guess")
+    guess = Credentials(username="park1.bess1", password=GUESS)
     with (
         Probe(broker, broker.inner) as inner,
         Probe(broker, broker.credentials("bess1"), client_id="park1.bess1") as device,
@@ -338,6 +339,28 @@ def test_listener_beyond_this_machine_needs_tls(kind: BrokerKind, tmp_path: Path
         start_broker(tmp_path, SITE, [], None, kind, host="0.0.0.0")  # noqa: S104
 
 
+def test_listener_with_tls_admits_those_who_trust_it(kind: BrokerKind, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = BrokerTls(cert_file=certificate, key_file=key, ca_file=certificate)
+    broker = start_broker(tmp_path, SITE, ["bess1"], None, kind, host="0.0.0.0", tls=tls)  # noqa: S104
+    try:
+        with Probe(broker, broker.credentials("bess1"), ca_file=certificate) as device:
+            assert device.connected
+        with pytest.raises(TimeoutError), Probe(broker, broker.credentials("bess1"), limit_s=1.0):
+            pass
+    finally:
+        broker.stop()
+
+
 def test_broker_that_ends_at_once_is_reported_with_its_log(
     kind: BrokerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,7 +368,7 @@ def test_broker_that_ends_at_once_is_reported_with_its_log(
         port = other.getsockname()[1]
         # Somebody takes the port between the check and the start.
         monkeypatch.setattr("cluster.broker._free_port", lambda _host: port)
-        with pytest.raises(ConfigError, match="its log ends: .*"):
+        with pytest.raises(ConfigError, match="its log ends: "):
             start_broker(tmp_path, SITE, [], None, kind)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Self
 
 from paho.mqtt import client as paho
@@ -27,12 +28,15 @@ class Probe:
         *,
         client_id: str = "",
         will: tuple[str, bytes] | None = None,
+        ca_file: Path | None = None,
+        limit_s: float = _LIMIT_S,
     ) -> None:
         self.received: list[tuple[str, bytes]] = []
         self.retained: list[tuple[str, bytes]] = []
         self.connected: bool | None = None
         self.lost = False
         self._broker = broker
+        self._limit_s = limit_s
         self._granted: dict[int, list[ReasonCode]] = {}
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -42,6 +46,8 @@ class Probe:
         )
         if credentials is not None:
             self._client.username_pw_set(credentials.username, credentials.password)
+        if ca_file is not None:
+            self._client.tls_set(ca_certs=str(ca_file))
         if will is not None:
             self._client.will_set(will[0], will[1], qos=1, retain=True)
         self._client.on_connect = self._on_connect
@@ -50,9 +56,14 @@ class Probe:
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
-        self._client.connect(self._broker.host, self._broker.port, keepalive=5)
+        host = self._broker.host.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        self._client.connect(host, self._broker.port, keepalive=5)
         self._client.loop_start()
-        wait_until(lambda: self.connected is not None, within_s=_LIMIT_S)
+        try:
+            wait_until(lambda: self.connected is not None, within_s=self._limit_s)
+        except TimeoutError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

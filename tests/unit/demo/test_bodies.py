@@ -76,6 +76,7 @@ def live(body: SingleBody | FleetBody, from_s: int, to_s: int) -> None:
 
 
 def told(body: SingleBody, seconds: float) -> Telemetry:
+    body.look()
     (payload,) = body.tell(1, at(seconds))
     return decode(payload, Telemetry)
 
@@ -189,6 +190,7 @@ def fleet_command(
 
 
 def columns(body: FleetBody, seconds: float) -> FleetTelemetry:
+    body.look()
     (payload,) = body.tell(1, at(seconds))
     return decode(payload, FleetTelemetry)
 
