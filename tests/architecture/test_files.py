@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-# Spelled in halves so that this file does not accuse itself.
 FOREIGN = {
     "a path of somebody's machine": "(?<![\\w.])/(?:work|root|Users)/\\w|/home/[a-z]",
     "a package registry": "pypi\\.org|pythonhosted\\.org|npmjs\\.|--(?:extra-)?index-",
@@ -35,14 +34,15 @@ def test_no_tracked_file_holds(what: str, tracked_text_files: list[Path], reposi
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("a path of somebody's machine", "cd /work/main"),
-        ("a path of somebody's machine", 'open("/home/someone/x")'),
-        ("a package registry", "--index-url x"),
-        ("a private key", "-----BEGIN PRIVATE KEY-----"),
+        ("a path of somebody's machine", "cd /U~sers/x"),
+        ("a path of somebody's machine", 'open("/ho~me/someone/x")'),
+        ("a package registry", "--ind~ex-url x"),
+        ("a private key", "-----BEGIN PRI~VATE KEY-----"),
     ],
 )
 def test_the_patterns_find_what_they_are_for(what: str, line: str, tmp_path: Path) -> None:
-    (tmp_path / "file.txt").write_text(f"fine\n{line}\n")
+    # The tildes keep this file from accusing itself.
+    (tmp_path / "file.txt").write_text(f"fine\n{line.replace('~', '')}\n")
     assert len(offenders([tmp_path / "file.txt"], FOREIGN[what], tmp_path)) == 1
 
 
