@@ -32,6 +32,7 @@ from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
 from controllers.ports import ActorStoreFactory, Amendment, OutboxRecord
 from controllers.resources.kinds import build_twin
+from controllers.resources.twin import Twin
 from controllers.supervision import leaf_resources
 
 REPORT_MAX_BYTES = 16_777_216
@@ -181,7 +182,7 @@ class AggregateActor:
 
 def member_specs(park: ParkDefinition, aggregate_id: str) -> list[MemberSpec]:
     """Return what an aggregate knows of its members before their first state."""
-    rated_kw = {r.id: build_twin(r.kind, r.parameters).rated_kw for r in park.resources}
+    twins = {r.id: build_twin(r.kind, r.parameters) for r in park.resources}
     definition = park.aggregate(aggregate_id)
     specs = []
     for id_ in definition.members if definition else []:
@@ -192,7 +193,12 @@ def member_specs(park: ParkDefinition, aggregate_id: str) -> list[MemberSpec]:
                 id=id_,
                 kind="aggregate" if nested else "resource",
                 home=park.parents_of(id_)[0],
-                rated_kw=sum(rated_kw[leaf] for leaf in leaves),
+                rated_kw=sum(twins[leaf].rated_kw for leaf in leaves),
+                max_age_s=max(_max_age_s(twins[leaf]) for leaf in leaves),
             )
         )
     return specs
+
+
+def _max_age_s(twin: Twin) -> float:
+    return max(rule.max_age_s for rule in twin.signal_rules if rule.signal == "power_kw")

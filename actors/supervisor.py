@@ -96,9 +96,8 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop reconciling and end every actor in order."""
         self._task.cancel()
-        for name in await asyncio.to_thread(runtime.list_names):
-            if name != SUPERVISOR:
-                await self._stop_actor(name)
+        names = await asyncio.to_thread(runtime.list_names)
+        await asyncio.gather(*(self._stop_actor(name) for name in names if name != SUPERVISOR))
 
     async def _run(self) -> None:
         while True:
