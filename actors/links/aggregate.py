@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from actors.links.inbox import Inbound, Policy, Subscription
-from actors.links.mqtt import MqttSession, MqttSettings
+from actors.links.mqtt import MqttSession, MqttSettings, OpenSession
 from controllers.aggregation.events import (
     KeepReport,
     MemberChanged,
@@ -53,6 +53,7 @@ class AggregateLink:
         clock: for the lag of the sums behind the meters.
         current: returns the live sums to publish between turns.
         keep: stores a final report.
+        open_session: makes the connection; another one only in simulated time.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class AggregateLink:
         clock: Clock,
         current: Callable[[datetime], AggregateState],
         keep: Callable[[DeliveryReport], Awaitable[None]],
+        open_session: OpenSession = MqttSession,
     ) -> None:
         self._clock = clock
         self._current = current
@@ -84,7 +86,7 @@ class AggregateLink:
         self._measured: list[datetime] = []
         self.lags_s: deque[float] = deque(maxlen=LAGS_KEPT)
         """Age of each member measurement when the sums that hold it went out."""
-        self._session = MqttSession(
+        self._session = open_session(
             settings,
             f"parkgrid-{park_id}-{aggregate_id}",
             subscriptions=[

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from actors.links.inbox import Inbound, Policy, Subscription
-from actors.links.mqtt import MqttSession, MqttSettings
+from actors.links.mqtt import MqttSession, MqttSettings, OpenSession
 from controllers.control.contract import (
     TELEMETRY_MAX_BYTES,
     Ack,
@@ -54,6 +54,7 @@ class DeviceLink:
         settings: the broker.
         wake: set whenever ``drain`` has something.
         telemetry_max_bytes: longest sample that is decoded.
+        open_session: makes the connection; another one only in simulated time.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class DeviceLink:
         wake: asyncio.Event,
         *,
         telemetry_max_bytes: int = TELEMETRY_MAX_BYTES,
+        open_session: OpenSession = MqttSession,
     ) -> None:
         self._turned = definition.consumption_positive
         self._wake = wake
@@ -80,7 +82,7 @@ class DeviceLink:
             topic(park_id, definition.id, "status"): ("status", _status),
             proposal_topic(definition.id): ("proposal", _proposal),
         }
-        self._session = MqttSession(
+        self._session = open_session(
             settings,
             f"parkgrid-{park_id}-{definition.id}",
             subscriptions=[

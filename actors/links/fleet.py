@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.links.device import DeviceLink
 from actors.links.inbox import Inbound
-from actors.links.mqtt import MqttSettings
+from actors.links.mqtt import MqttSession, MqttSettings, OpenSession
 from controllers.control.contract import (
     FLEET_TELEMETRY_MAX_BYTES,
     Ack,
@@ -64,6 +64,7 @@ class FleetLink(DeviceLink):
         settings: the broker.
         wake: set whenever ``drain`` has something.
         clock: judges the age of what arrives.
+        open_session: makes the connection; another one only in simulated time.
     """
 
     def __init__(
@@ -75,9 +76,15 @@ class FleetLink(DeviceLink):
         wake: asyncio.Event,
         *,
         clock: Clock,
+        open_session: OpenSession = MqttSession,
     ) -> None:
         super().__init__(
-            park_id, definition, settings, wake, telemetry_max_bytes=FLEET_TELEMETRY_MAX_BYTES
+            park_id,
+            definition,
+            settings,
+            wake,
+            telemetry_max_bytes=FLEET_TELEMETRY_MAX_BYTES,
+            open_session=open_session,
         )
         self._fleet = fleet
         self._columns = FleetColumns(fleet)

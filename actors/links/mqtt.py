@@ -14,6 +14,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Literal
+from typing import Protocol as Interface
 
 import aiomqtt
 import msgspec
@@ -69,6 +70,53 @@ class MqttSettings(Wire):
         user = f"{self.username}@" if self.username else ""
         tls = ", tls" if self.tls_ca_file else ""
         return f"MqttSettings({user}{self.host}:{self.port}{tls})"
+
+
+class Session(Interface):
+    """What a link needs of its connection; a day in simulated time has one without a broker."""
+
+    def drain(self, limit: int = 256) -> list[Inbound]:
+        """Return and forget up to ``limit`` received messages."""
+        ...
+
+    def metrics(self) -> dict[str, int]:
+        """Return counters since the start of the process."""
+        ...
+
+    async def run(self, admit: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Keep the link up until cancelled."""
+        ...
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        expiry_s: float | None = None,
+        reply_topic: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Hand a message to the broker; raises DeviceUnreachableError when it is not taken."""
+        ...
+
+
+class OpenSession(Interface):
+    """Makes the session of a link; ``MqttSession`` is the usual one."""
+
+    def __call__(
+        self,
+        settings: MqttSettings,
+        client_id: str,
+        *,
+        subscriptions: Sequence[Subscription],
+        wake: asyncio.Event | None = None,
+        on_link: Callable[[bool], None],
+        peer: str,
+    ) -> Session:
+        """Return a session that is not connected yet."""
+        ...
 
 
 class FullJitter:

@@ -77,6 +77,18 @@ class PvRoof:
         self, dt_s: float, order: Order, surroundings: Surroundings, rng: np.random.Generator
     ) -> None:
         """Let the sun and the clouds move."""
+        self.shine(dt_s, surroundings, rng)
+        wanted_kw = limited(self.available_kw, order) if self.curtailable else self.rated_kw
+        target_kw = clip(wanted_kw, 0.0, self.available_kw)
+        inverter = Actuator(lag_s=_INVERTER_LAG_S, ramp_kw_per_min=self.ramp_kw_per_min)
+        # What the sun withholds the inverter cannot deliver, however slow its ramp.
+        start_kw = min(self.power_kw, self.available_kw)
+        self.power_kw, mean_kw = inverter.follow(start_kw, target_kw, dt_s, order.ramp_kw_per_min)
+        self.registers.add(mean_kw, dt_s)
+        self.shown_kw = max(0.0, self.power_kw * (1.0 + _METER_NOISE_FRAC * rng.normal()))
+
+    def shine(self, dt_s: float, surroundings: Surroundings, rng: np.random.Generator) -> None:
+        """Find what the roof can give at the end of a step."""
         weather = surroundings.weather
         shade = clip(1.0 + _CLOUD_DEPTH_FRAC * self.clouds.step(dt_s, rng), 0.7, 1.1)
         self.irradiance_w_per_m2 = shade * plane_irradiance_w_per_m2(
@@ -89,14 +101,6 @@ class PvRoof:
             irradiance_w_per_m2=self.irradiance_w_per_m2,
             cell_degc=self.cell_degc,
         )
-        wanted_kw = limited(self.available_kw, order) if self.curtailable else self.rated_kw
-        target_kw = clip(wanted_kw, 0.0, self.available_kw)
-        inverter = Actuator(lag_s=_INVERTER_LAG_S, ramp_kw_per_min=self.ramp_kw_per_min)
-        # What the sun withholds the inverter cannot deliver, however slow its ramp.
-        start_kw = min(self.power_kw, self.available_kw)
-        self.power_kw, mean_kw = inverter.follow(start_kw, target_kw, dt_s, order.ramp_kw_per_min)
-        self.registers.add(mean_kw, dt_s)
-        self.shown_kw = max(0.0, self.power_kw * (1.0 + _METER_NOISE_FRAC * rng.normal()))
 
     def measure(self) -> Measurement:
         """Read the inverter."""

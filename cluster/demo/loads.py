@@ -93,9 +93,7 @@ class FlexibleBuilding:
         self, dt_s: float, order: Order, surroundings: Surroundings, rng: np.random.Generator
     ) -> None:
         """Let people work and machines run."""
-        people = 1.0 + _PEOPLE_FRAC * self.people.step(dt_s, rng)
-        use = _occupancy(surroundings) * people
-        self.base_kw = -self.rated_kw * min(1.0, _WORKING_LOAD_FRAC * use)
+        self.base_kw = -self.base_load_kw(dt_s, surroundings, rng)
         low_kw, high_kw = self._reachable_kw()
         recovery_s = max(self.rebound_s, dt_s)
         natural_kw = self.base_kw - self.owed_kwh * SECONDS_PER_HOUR / recovery_s
@@ -108,6 +106,14 @@ class FlexibleBuilding:
         paying_back = self.owed_kwh * moved_kwh < 0.0
         self.owed_kwh += moved_kwh if paying_back else moved_kwh * self.rebound_frac
         self.shown_kw = self.power_kw * (1.0 + _METER_NOISE_FRAC * rng.normal())
+
+    def base_load_kw(
+        self, dt_s: float, surroundings: Surroundings, rng: np.random.Generator
+    ) -> float:
+        """Return what people and machines draw in a step, a magnitude."""
+        people = 1.0 + _PEOPLE_FRAC * self.people.step(dt_s, rng)
+        use = _occupancy(surroundings) * people
+        return self.rated_kw * min(1.0, _WORKING_LOAD_FRAC * use)
 
     def _reachable_kw(self) -> tuple[float, float]:
         """Return least and greatest power; a room at the edge of comfort gives no more."""

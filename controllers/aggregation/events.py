@@ -18,6 +18,7 @@ from controllers.aggregation.checkpoint import (
 from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.aggregation.loop import AggregateControl
 from controllers.aggregation.portfolio import MemberSpec
+from controllers.aggregation.settings import AggregateSettings
 from controllers.control.events import Effect, Event, InputRefused, LinkChanged, Tick
 from controllers.kernel.errors import ConflictError, NotFoundError
 from controllers.kernel.states import AggregateState, Proposal, ResourceState
@@ -101,9 +102,15 @@ class AggregateOutcome:
 class AggregateLogic:
     """One aggregate's control in the form a host gives life to."""
 
-    def __init__(self, definition: AggregateDefinition, members: Sequence[MemberSpec]) -> None:
+    def __init__(
+        self,
+        definition: AggregateDefinition,
+        members: Sequence[MemberSpec],
+        settings: AggregateSettings | None = None,
+    ) -> None:
         self._definition = definition
         self._members = members
+        self._settings = settings
         self._control: AggregateControl | None = None
         self._checkpoint: AggregateCheckpoint | None = None
         self.n_refused = 0
@@ -128,7 +135,12 @@ class AggregateLogic:
             else None
         )
         self._control = AggregateControl(
-            self._definition, self._members, epoch=epoch, now=now, restored=restored
+            self._definition,
+            self._members,
+            epoch=epoch,
+            now=now,
+            restored=restored,
+            settings=self._settings,
         )
         return self._outcome([], durable=True)
 
