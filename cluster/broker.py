@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from cluster import child_process
 from cluster.broker_access import Accounts, Credentials, ensure_accounts, write_private
 from cluster.broker_amqtt import AmqttConfig
+from cluster.ports import free_port
 from controllers.control.contract import FLEET_TELEMETRY_MAX_BYTES
 from controllers.kernel.errors import ConfigError, NotFoundError
 from controllers.kernel.wire import encode
@@ -196,7 +197,7 @@ def start_broker(
         remedy = "must be loopback, or come with TLS: passwords would cross the network in clear"
         raise ConfigError("broker", [f"host = {host!r}: {remedy}"])
     kind = _choose(prefer)
-    port = _free_port(host) if port is None else _checked_port(host, port)
+    port = free_port(host) if port is None else _checked_port(host, port)
     folder = home / "broker"
     accounts = ensure_accounts(folder, site, device_ids)
     broker = RunningBroker(kind, folder, site, accounts, host=host, port=port, tls=tls)
@@ -216,12 +217,6 @@ def _choose(prefer: BrokerKind | None) -> BrokerKind:
         remedy = "is not installed; install it, or leave the choice of broker open"
         raise ConfigError("broker", [f"prefer = {prefer!r}: {remedy}"])
     return prefer or ("mosquitto" if installed else "amqtt")
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0), family=_family(host)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _checked_port(host: str, port: int) -> int:

@@ -367,7 +367,7 @@ def test_broker_that_ends_at_once_is_reported_with_its_log(
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         # Somebody takes the port between the check and the start.
-        monkeypatch.setattr("cluster.broker._free_port", lambda _host: port)
+        monkeypatch.setattr("cluster.broker.free_port", lambda _host: port)
         with pytest.raises(ConfigError, match="its log ends: "):
             start_broker(tmp_path, SITE, [], None, kind)
 
