@@ -74,8 +74,8 @@ class Commanding:
         """Whose target is in force."""
         return None if self.reference is None else self.reference.owner
 
-    def resume(self, last: AggregateCheckpoint, now: datetime) -> None:
-        """Go on from a predecessor's set-points and reference."""
+    def resume(self, last: AggregateCheckpoint, want: Want | None, now: datetime) -> None:
+        """Go on from a predecessor's set-points and reference; ``want`` is who prevails now."""
         members = self._portfolio.members
         sent_kw = np.array([last.sent_kw.get(m.id, np.nan) for m in members], dtype=np.float64)
         reference = last.reference
@@ -85,6 +85,14 @@ class Commanding:
             rank = Priority.ECONOMICS if reference is None else reference.priority
             self._channel.restore(sent_kw, rank, self.owner)
             self._resume_until = now + timedelta(seconds=self._settings.resume_wait_s)
+        target_kw = None if reference is None else reference.value_kw
+        same_owner = want is not None and want.owner == self.owner
+        self.stand = Stand(
+            target_kw=target_kw,
+            instruction_id=want.instruction_id if want is not None and same_owner else None,
+            tolerance_kw=self._tolerance_kw(target_kw),
+            commanded=bool(np.isfinite(sent_kw).any()),
+        )
 
     def resuming(self, sums: Sums, want: Want | None, now: datetime) -> bool:
         """Tell whether to repeat the predecessor's set-points until their members are heard."""
@@ -144,8 +152,9 @@ class Commanding:
         # A set-point says where the member can be by the next turn.
         reach_s = max(elapsed_s, self._definition.period_s)
         allocator = Allocator(self._portfolio, sums, members, reach_s)
+        released_kw = limits.clip(expected_kw(members, sums))
         if reference is None:
-            goal_kw = limits.clip(expected_kw(members, sums))
+            goal_kw = released_kw
             tighten = self._guard.watch(expected_kw(members, sums), limits, now, patient=False)
             allocation = allocator.reach(goal_kw) if tighten else allocator.follow_plan()
         else:
@@ -156,7 +165,8 @@ class Commanding:
         exact = regrouped or tighten or _value(before) != _value(reference)
         proposals = self._propose(allocation, want, exact=exact, now=now)
         proposals += self._bound(allocation, tighten=tighten, now=now)
-        self.stand = self._judge(allocation, want, goal_kw if tighten else None, now)
+        edge_kw = goal_kw if tighten else None
+        self.stand = self._judge(allocation, want, edge_kw, released_kw, now)
         if reference is not None:
             self._trim(reference, sums, allocation, now, elapsed_s)
         return proposals
@@ -243,9 +253,14 @@ class Commanding:
             )
 
     def _judge(
-        self, allocation: Allocation, want: Want | None, edge_kw: float | None, now: datetime
+        self,
+        allocation: Allocation,
+        want: Want | None,
+        edge_kw: float | None,
+        released_kw: float,
+        now: datetime,
     ) -> Stand:
-        reference, d = self.reference, self._definition
+        reference = self.reference
         target_kw = edge_kw if reference is None else reference.value_kw
         unserved_kw = allocation.unserved_kw
         reasons = [
@@ -257,13 +272,18 @@ class Commanding:
             reasons.insert(0, f"{unserved_kw:+.1f} kW beyond the members' reach")
         return Stand(
             target_kw=target_kw,
+            released_kw=released_kw,
             instruction_id=None if want is None else want.instruction_id,
-            tolerance_kw=max(d.tolerance_kw, d.tolerance_frac * abs(target_kw or 0.0)),
+            tolerance_kw=self._tolerance_kw(target_kw),
             settled=settled(reference, now, self._settings.settle_s),
             unserved_kw=unserved_kw,
             commanded=bool(np.isfinite(self.sent_kw).any()),
             detail="; ".join(reasons),
         )
+
+    def _tolerance_kw(self, target_kw: float | None) -> float:
+        d = self._definition
+        return max(d.tolerance_kw, d.tolerance_frac * abs(target_kw or 0.0))
 
     def cause(self, i: int) -> str:
         """Return why a member takes no part in the dispatch; empty where it does."""

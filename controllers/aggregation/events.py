@@ -206,7 +206,8 @@ class AggregateLogic:
         effects: list[Effect] = [*result.records]
         effects += [Propose(proposal=proposal) for proposal in result.proposals]
         effects += [KeepReport(report=report) for report in result.finished]
-        effects.append(PublishAggregate(state=result.state))
+        if not self.control.listens(now):
+            effects.append(PublishAggregate(state=result.state))
         return self._outcome(effects, durable=durable or result.durable)
 
     def _outcome(self, effects: list[Effect], *, durable: bool) -> AggregateOutcome:

@@ -25,7 +25,7 @@ from controllers.aggregation.instructions import InstructionBook
 from controllers.aggregation.picture import Imprint, aggregate_state
 from controllers.aggregation.portfolio import FloatArray, MemberSpec, Portfolio, Sums
 from controllers.aggregation.settings import AggregateSettings
-from controllers.aggregation.target import Limits, Parents, choose
+from controllers.aggregation.target import Limits, Parents, Want, choose
 from controllers.control.events import Record
 from controllers.kernel.errors import NotFoundError
 from controllers.kernel.states import AggregateState, Proposal, ResourceState
@@ -90,7 +90,8 @@ class AggregateControl:
         self._commanding = Commanding(definition, self._portfolio, s, epoch=epoch, now=now)
         # Members whose proposals ran out meanwhile have fallen back: they start from the meter.
         if now - last.saved_at < timedelta(seconds=s.proposal_lifetime_s):
-            self._commanding.resume(last, now)
+            self._commanding.resume(last, self._want(now), now)
+        self._listens_until = now + timedelta(seconds=s.resume_wait_s)
         self._stepped_at = self._saved_at = now
         self._seq = 0
 
@@ -168,13 +169,15 @@ class AggregateControl:
         elapsed_s = max((now - self._stepped_at).total_seconds(), 0.0)
         self._stepped_at = now
         sums = self._portfolio.sums(now)
-        self._meter(sums, elapsed_s)
         dispatching, commanding = self._dispatching, self._commanding
-        dispatching.count(sums, commanding.reference, commanding.sent_kw, now, elapsed_s)
+        listens = self.listens(now)
+        if not listens:
+            self._meter(sums, elapsed_s)
+            dispatching.count(sums, commanding.reference, commanding.sent_kw, now, elapsed_s)
         dispatching.turn_windows(now, self._report)
-        want = choose([*self._parents.wants(now), *dispatching.wants()])
+        want = self._want(now)
         owner = commanding.owner
-        if commanding.resuming(sums, want, now):
+        if listens or commanding.resuming(sums, want, now):
             return self._result(sums, commanding.renew(now), now, changed=False)
         proposals = commanding.turn(
             sums,
@@ -187,6 +190,14 @@ class AggregateControl:
         dispatching.redispatched(commanding.left)
         dispatching.judge(sums, commanding.reference, now, commanding.stand.detail)
         return self._result(sums, proposals, now, changed=owner != commanding.owner)
+
+    def listens(self, now: datetime) -> bool:
+        """Tell whether members are still to be heard for the first time in this life.
+
+        Sums of a part of the members would look like a change of power to whoever follows them, so
+        until then, for a short time at most, nothing is published, counted or newly commanded.
+        """
+        return now < self._listens_until and not bool(self._portfolio.known.all())
 
     def state(self, now: datetime) -> AggregateState:
         """Return the live sums as of now, with the next sequence number, to publish in between."""
@@ -229,6 +240,9 @@ class AggregateControl:
     def instructions(self) -> list[Instruction]:
         """Return all instructions, newest first."""
         return [d.instruction for d in reversed(self._dispatching.book.all())]
+
+    def _want(self, now: datetime) -> Want | None:
+        return choose([*self._parents.wants(now), *self._dispatching.wants()])
 
     def _meter(self, sums: Sums, elapsed_s: float) -> None:
         hours = min(elapsed_s, self._settings.max_gap_s) / 3600.0

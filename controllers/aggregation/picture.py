@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from controllers.aggregation.delivery import seen_quality
 from controllers.aggregation.following import Following
 from controllers.aggregation.portfolio import FloatArray, Portfolio, Sums
-from controllers.kernel.states import AggregateState, MemberShare, Rung
+from controllers.kernel.states import AggregateState, Envelope, MemberShare, Rung
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,8 @@ class Stand:
     """What the last turn of the loop decided, as the state shows it."""
 
     target_kw: float | None = None
+    released_kw: float | None = None
+    """Net power if nobody above or beside the plan commanded; None before the first turn."""
     instruction_id: str | None = None
     tolerance_kw: float = 0.0
     settled: bool = False
@@ -90,7 +94,7 @@ def aggregate_state(
         rated_kw=sums.rated_kw,
         quality=sums.quality,
         health=sums.health,
-        envelope=sums.envelope,
+        envelope=_envelope(sums.envelope, stand.released_kw),
         target_kw=stand.target_kw,
         instruction_id=stand.instruction_id,
         shortfall_kw=shortfall_kw,
@@ -107,6 +111,18 @@ def aggregate_state(
         newest_measured_at=sums.newest_measured_at,
         detail=stand.words(shortfall_kw),
     )
+
+
+def _envelope(envelope: Envelope, released_kw: float | None) -> Envelope:
+    """Return the envelope with the plan in it: a released aggregate goes to its plan.
+
+    A parent splits from there; from the members' own natural power it would take the plan's share
+    for granted and have others pay for it.
+    """
+    if released_kw is None:
+        return envelope
+    natural_kw = min(max(released_kw, envelope.min_kw), envelope.max_kw)
+    return msgspec.structs.replace(envelope, natural_kw=natural_kw)
 
 
 def _shares(

@@ -427,6 +427,39 @@ def test_restart_waits_for_all_members_before_it_shares_anew() -> None:
     assert plant.power_kw() == pytest.approx(500.0, abs=TOLERANCE_KW)
 
 
+def test_restart_shows_what_it_resumes_from_the_first_state_on() -> None:
+    plant = dispatched(500.0)
+    plant.start("vpp", plant.vpp.checkpoint())
+    state = plant.vpp.state(plant.now)
+    assert state.target_kw == pytest.approx(500.0)
+    assert state.instruction_id == "dispatch-1"
+    assert state.rung is Rung.ACTIVE
+    assert plant.vpp.step(plant.now).state.target_kw == pytest.approx(500.0)
+
+
+def test_restart_says_nothing_until_it_has_heard_all_or_waited_long_enough() -> None:
+    plant = dispatched(500.0)
+    plant.start("vpp", plant.vpp.checkpoint())
+    assert plant.vpp.listens(plant.now)
+    for device in [*plant.devices.values()][:-1]:
+        plant.vpp.on_member_state(device.state(plant.now), plant.now)
+    assert plant.vpp.listens(plant.now)
+    assert not plant.vpp.listens(plant.now + timedelta(seconds=2))
+    plant.vpp.on_member_state(plant.devices["load"].state(plant.now), plant.now)
+    assert not plant.vpp.listens(plant.now)
+
+
+def test_start_with_a_running_instruction_ramps_from_the_meter_not_from_silence() -> None:
+    plant = dispatched(500.0, ramp_kw_per_min=600.0)
+    saved = plant.vpp.checkpoint()
+    plant.run(30, without="vpp")
+    plant.start("vpp", saved)
+    # The first turn comes before any member was heard.
+    assert plant.vpp.step(plant.now).proposals == []
+    plant.turn()
+    assert plant.state().target_kw == pytest.approx(LOAD_KW, abs=1.0)
+
+
 def test_first_set_points_go_out_in_the_turn_of_the_submission() -> None:
     plant = four_batteries()
     plant.run(2)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from controllers.aggregation.checkpoint import MemberPlan
 from controllers.aggregation.instruction import InstructionState
 from controllers.kernel.states import Priority
 from tests.support.small_plant import Device, SmallPlant, make_instruction
@@ -158,3 +159,23 @@ def test_inner_aggregate_runs_free_again_when_the_upper_window_ends() -> None:
     assert plant.setpoints_kw("inner") == {}
     assert plant.state("inner").holder is None
     assert plant.power_kw() == pytest.approx(-60.0, abs=1.0)
+
+
+def test_nested_plan_stays_the_base_of_the_parents_dispatch() -> None:
+    south = Device("s1", natural_kw=-150.0, low_kw=-200.0, merit_per_mwh=90.0)
+    plant = SmallPlant(
+        [Device("b1", merit_per_mwh=10.0, high_kw=600.0), south],
+        {"south": ["s1"], "vpp": ["b1", "south"]},
+    )
+    plan = MemberPlan(plan_id="p", start_at=plant.now, step_s=900.0, setpoints_kw={"s1": [-20.0]})
+    plant.controls["south"].set_plan(plan, plant.now)
+    plant.run(5)
+    assert plant.state("south").envelope.natural_kw == pytest.approx(-20.0)
+    plant.vpp.submit(make_instruction(300.0, start_at=plant.now), plant.now)
+    plant.run(10)
+    # The cheap battery rises alone; nobody is lowered to pay for it.
+    assert plant.power_kw("south") == pytest.approx(-20.0, abs=1.0)
+    instruction = plant.vpp.instructions()[0]
+    plant.vpp.amend(instruction.id, 1, plant.now, operator="anna", target_kw=100.0)
+    plant.run(4)
+    assert plant.power_kw() == pytest.approx(100.0, abs=2.0)
