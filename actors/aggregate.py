@@ -170,8 +170,9 @@ class AggregateActor:
         """End in order; members fall back when their proposals expire."""
         await self._host.stop()
 
-    def _sums(self, now: datetime) -> AggregateState:
-        return self._logic.control.state(now)
+    def _sums(self, now: datetime) -> AggregateState | None:
+        control = self._logic.control
+        return None if control.listens(now) else control.state(now)
 
     async def _keep(self, report: DeliveryReport) -> None:
         store, epoch = await self._host.store()

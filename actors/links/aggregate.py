@@ -51,7 +51,7 @@ class AggregateLink:
         settings: the broker.
         wake: set whenever ``drain`` has something.
         clock: for the lag of the sums behind the meters.
-        current: returns the live sums to publish between turns.
+        current: returns the live sums to publish between turns, if there is anything to say.
         keep: stores a final report.
         open_session: makes the connection; another one only in simulated time.
     """
@@ -65,7 +65,7 @@ class AggregateLink:
         wake: asyncio.Event,
         *,
         clock: Clock,
-        current: Callable[[datetime], AggregateState],
+        current: Callable[[datetime], AggregateState | None],
         keep: Callable[[DeliveryReport], Awaitable[None]],
         open_session: OpenSession = MqttSession,
     ) -> None:
@@ -145,8 +145,11 @@ class AggregateLink:
             await self._changed.wait()
             await asyncio.sleep(COALESCE_S)
             self._changed.clear()
+            state = self._current(self._clock.now())
+            if state is None:
+                continue
             try:
-                await self._publish(self._current(self._clock.now()))
+                await self._publish(state)
             except DeviceUnreachableError:
                 self._measured.clear()
 
