@@ -10,14 +10,11 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import os
-import shutil
 import signal
 import socket
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -31,12 +28,12 @@ from cluster.broker import BrokerTls, RunningBroker, start_broker
 from cluster.devices import SimulatedDevices
 from cluster.home import Home, RunningPark
 from cluster.park_file import load_park
+from cluster.ray_environment import RAY_LINK, output_in, ray_environment, ray_folder
 from cluster.settings import Settings, read_secret
 from cluster.storage.engine import migrate, open_engine
 from cluster.storage.registry import open_registry
 from controllers.kernel.errors import ConfigError
 from controllers.park import ParkDefinition
-from serve_apps.ingress import serve_environment
 
 _log = logging.getLogger(__name__)
 
@@ -128,9 +125,9 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
         stack.callback(devices.stop)
 
     say("Starting Ray")
-    folder = _short_folder(home, stack)
-    os.environ.update(_ray_environment(folder))
-    stack.enter_context(_output_in(home.logs / "ray.log"))
+    folder = stack.enter_context(ray_folder(home.ray))
+    os.environ.update(ray_environment(folder))
+    stack.enter_context(output_in(home.logs / "ray.log"))
     # Only now, because Ray reads its environment when it is first imported.
     from cluster import ray_side  # noqa: PLC0415
     from cluster.wiring import Wiring  # noqa: PLC0415
@@ -141,7 +138,7 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
         jwt_secret_file=home.jwt_secret_file,
         mqtt=mqtt,
     )
-    stack.enter_context(ray_side.cluster(settings, str(folder / "ray")))
+    stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))
     say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")
     stack.enter_context(ray_side.supervised(wiring))
     say("Starting the API")
@@ -257,41 +254,6 @@ def _elsewhere(settings: Settings, host: str) -> MqttSettings:
     )
 
 
-def _short_folder(home: Home, stack: ExitStack) -> Path:
-    """Return a folder with a short name, for sockets, in which ``ray`` leads to the home's."""
-    # The logs of the last run are kept, those before it are not.
-    for session in sorted(home.ray.glob("session_2*"))[:-1]:
-        shutil.rmtree(session, ignore_errors=True)
-    home.ray.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "ray").symlink_to(home.ray)
-    return folder
-
-
-def _ray_environment(folder: Path) -> dict[str, str]:
-    ingress = serve_environment(
-        metrics_port=_free_port(), stats_port=_free_port(), run_dir=str(folder)
-    )
-    return {
-        **ingress,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # A busy machine is slow to start the ingress; Ray would kill it and begin again.
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
-        # Draining is for replicas that leave while others serve on; here all leave together.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
-        # Ray would otherwise warn at every start of what later versions do.
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait_until_ready(url: str, say: Say) -> None:
     """Wait for the API to call itself ready; a degraded park is still worth looking at."""
     deadline_s = time.monotonic() + _ANSWER_LIMIT_S
@@ -317,27 +279,6 @@ def _log_to(path: Path, level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Each poll for readiness would be a line.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-
-
-@contextmanager
-def _output_in(path: Path) -> Iterator[None]:
-    """Put what Ray's threads and children write to our standard output and error into a file."""
-    streams = (sys.stdout, sys.stderr)
-    kept = [os.dup(stream.fileno()) for stream in streams]
-
-    def lead_to(descriptors: Iterable[int]) -> None:
-        for stream, descriptor in zip(streams, descriptors, strict=True):
-            stream.flush()
-            os.dup2(descriptor, stream.fileno())
-
-    with path.open("ab") as file:
-        lead_to([file.fileno()] * len(streams))
-    try:
-        yield
-    finally:
-        lead_to(kept)
-        for descriptor in kept:
-            os.close(descriptor)
 
 
 def _reachable(host: str) -> str:
