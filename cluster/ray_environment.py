@@ -18,10 +18,11 @@ RAY_LINK = "ray"
 """Name, in the folder, of the link to the data directory's."""
 
 # The ingress is the grandchild of a process of Ray; left alone it would survive a killed park and
-# keep the port. 1 is PR_SET_PDEATHSIG, 15 SIGTERM; both outlive the exec.
+# keep the port. 1 is PR_SET_PDEATHSIG, 9 SIGKILL, since it has nothing to save and loses a SIGTERM
+# while it starts; both outlive the exec.
 _DIE_WITH_PARENT = """\
 import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
+ctypes.CDLL(None).prctl(1, 9)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
