@@ -109,6 +109,10 @@ class Channel:
         self._priority = np.where(np.isfinite(target_kw), int(priority), -1)
         self._instruction = [instruction] * len(self._members)
 
+    def adopt(self, target_kw: FloatArray, known: BoolArray) -> None:
+        """Correct restored targets by what the known members last heard, both [n]."""
+        self.target_kw = np.where(known & self._standing(), target_kw, self.target_kw)
+
     def _standing(self) -> BoolArray:
         standing: BoolArray = (
             np.isfinite(self.target_kw) | np.isfinite(self.min_kw) | np.isfinite(self.max_kw)

@@ -98,6 +98,8 @@ class Commanding:
         """Tell whether to repeat the predecessor's set-points until their members are heard."""
         if self._resume_until is None:
             return False
+        # The checkpoint may be some turns old; the members know what stood last.
+        self._channel.adopt(self._portfolio.asked_kw, self._portfolio.known)
         commanded = np.isfinite(self.sent_kw)
         same_owner = self.owner == (None if want is None else want.owner)
         if same_owner and now < self._resume_until and not sums.fresh[commanded].all():

@@ -177,7 +177,7 @@ class AggregateControl:
         dispatching.turn_windows(now, self._report)
         want = self._want(now)
         owner = commanding.owner
-        if listens or commanding.resuming(sums, want, now):
+        if commanding.resuming(sums, want, now) or listens:
             return self._result(sums, commanding.renew(now), now, changed=False)
         proposals = commanding.turn(
             sums,

@@ -240,14 +240,15 @@ class Portfolio:
 
 def _row(state: MemberState, own_id: str) -> tuple[float, ...]:
     """Return a state as one column of the live matrix, in the order of ``_Column``."""
-    envelope = state.envelope
+    envelope, own = state.envelope, contender(state, own_id)
     if isinstance(state, ResourceState):
         measured_at, coverage_frac = state.measured_at, 1.0
         setpoint_kw = state.setpoint_kw
+        asked_kw = None if own is None else own.target_kw
     else:
         measured_at, coverage_frac = state.newest_measured_at, state.coverage_frac
         setpoint_kw = state.target_kw
-    own = contender(state, own_id)
+        asked_kw = state.target_kw if state.holder == own_id else None
     holder = _NOBODY
     if state.holder is not None:
         holder = _SELF if state.holder == own_id else _OTHER
@@ -280,7 +281,7 @@ def _row(state: MemberState, own_id: str) -> tuple[float, ...]:
         float(state.health is not Health.OK),
         float(state.killed),
         math.nan if setpoint_kw is None else setpoint_kw,
-        math.nan if own is None or own.target_kw is None else own.target_kw,
+        math.nan if asked_kw is None else asked_kw,
         math.nan if own is None or own.granted_kw is None else own.granted_kw,
         float(own is not None and own.outcome in ("lost", "refused")),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from controllers.aggregation.checkpoint import MemberPlan
@@ -425,6 +426,22 @@ def test_restart_waits_for_all_members_before_it_shares_anew() -> None:
     plant.devices["b2"].silent = plant.devices["b2"].tripped = True
     plant.run(6)
     assert plant.power_kw() == pytest.approx(500.0, abs=TOLERANCE_KW)
+
+
+def test_restart_from_an_older_checkpoint_goes_on_from_what_the_members_heard_last() -> None:
+    plant = dispatched(300.0)
+    saved = plant.vpp.checkpoint()
+    plant.vpp.amend("dispatch-1", 1, plant.now, operator="o", target_kw=250.0)
+    plant.run(10)
+    standing = plant.setpoints_kw()
+    assert standing != pytest.approx(saved.sent_kw, abs=1.0)
+    amended = plant.vpp.checkpoint().dispatches
+    plant.start("vpp", msgspec.structs.replace(saved, dispatches=amended, saved_at=plant.now))
+    # One member is still unheard, so the others' set-points are only repeated.
+    for device in [*plant.devices.values()][:-1]:
+        plant.vpp.on_member_state(device.state(plant.now), plant.now)
+    renewed = {p.member_id: p.target_kw for p in plant.vpp.step(plant.now).proposals}
+    assert renewed == pytest.approx(standing)
 
 
 def test_restart_shows_what_it_resumes_from_the_first_state_on() -> None:
