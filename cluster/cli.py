@@ -1,4 +1,4 @@
-"""The command line: ``parkgrid up``, ``status``, ``token``, ``user add``, ``audit``, ``openapi``.
+"""The command line, ``parkgrid``: ``up``, ``status``, ``day``, ``token``, ``user``, ``audit`` ...
 
 Exit codes: 0 done, 1 not possible now (and why), 2 wrong arguments, settings or park file.
 Settings come from options, else from ``PARKGRID_...`` variables, else from defaults.
@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from cluster.cli_day import ManyValues, day
 from cluster.settings import load_settings
 from controllers.kernel.errors import ConfigError, ParkgridError
 
@@ -126,6 +127,9 @@ def audit(home: HomeOption = None) -> None:
     from cluster.cli_accounts import check_audit  # noqa: PLC0415
 
     check_audit(load_settings(home=home))
+
+
+app.command(cls=ManyValues)(_explained(day))
 
 
 @app.command()

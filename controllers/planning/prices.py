@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,15 +26,16 @@ class Prices:
 def tariff_prices(park: ParkDefinition, horizon: PlanHorizon) -> Prices:
     """Return the park's tariff at the local time at which each period begins."""
     zone = ZoneInfo(park.timezone)
-    local = [begin.astimezone(zone).strftime("%H:%M") for begin in horizon.begins_at]
-    rows = [_row_at(park.tariff, time_of_day) for time_of_day in local]
+    rows = [tariff_row(park.tariff, begin.astimezone(zone)) for begin in horizon.begins_at]
     return Prices(
         import_per_mwh=np.array([row.import_per_mwh for row in rows]),
         export_per_mwh=np.array([row.export_per_mwh for row in rows]),
     )
 
 
-def _row_at(tariff: list[TariffDefinition], time_of_day: str) -> TariffDefinition:
+def tariff_row(tariff: list[TariffDefinition], local: datetime) -> TariffDefinition:
+    """Return the row of a tariff that holds at a local time."""
+    time_of_day = local.strftime("%H:%M")
     begun = [row for row in tariff if row.from_time <= time_of_day]
     # Before the first row of the day the last row of the day before still holds.
     return begun[-1] if begun else tariff[-1]
