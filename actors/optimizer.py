@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from actors import runtime
 from controllers.aggregation.checkpoint import MemberPlan
@@ -19,10 +20,12 @@ from controllers.kernel.timebase import QUARTER_HOUR, Clock, SystemClock, floor_
 from controllers.park import ParkDefinition
 from controllers.planning.forecast import forecast_park
 from controllers.planning.horizon import plan_horizon
-from controllers.planning.park_plan import ParkPlan, plan_park
 from controllers.resources.kinds import build_twin
 from controllers.resources.twin import TwinState
 from controllers.supervision import aggregate_actor, resource_actor
+
+if TYPE_CHECKING:
+    from controllers.planning.park_plan import ParkPlan
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +137,9 @@ class OptimizerActor:
         return {id_: state for id_, state in zip(ids, answers, strict=True) if state is not None}
 
     def _solve(self, states: Mapping[str, TwinState], now: datetime) -> ParkPlan:
+        # The solver is heavy to import, and the Supervisor imports this module too.
+        from controllers.planning.park_plan import plan_park  # noqa: PLC0415
+
         forecasts = forecast_park(self._park, self._twins, states, plan_horizon(now))
         return plan_park(
             self._park,

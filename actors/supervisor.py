@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from actors import runtime
 from actors.aggregate import AggregateActor
 from actors.fleet import FleetActor
-from actors.links.mqtt import MqttSettings
 from actors.optimizer import OptimizerActor
+from actors.outside import Outside
 from actors.recorder import RecorderActor
 from actors.resource import ResourceActor
 from controllers.kernel.errors import ParkgridError, StorageUnavailableError
 from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
-from controllers.ports import ActorStore, ActorStoreFactory, ParkRegistry, RecordSink
+from controllers.ports import ActorStore, ParkRegistry
 from controllers.supervision import (
     AGGREGATE_PREFIX,
     OPTIMIZER,
@@ -43,17 +41,6 @@ logger = logging.getLogger(__name__)
 PERIOD_S = 1.0
 CHECKPOINT_MAX_BYTES = 16_777_216
 FLEET_KIND = "fleet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """What actors need of the outside; picklable, chosen by the composition root."""
-
-    mqtt: MqttSettings
-    """The broker, with the account that may use the inner topics."""
-    open_store: ActorStoreFactory
-    open_registry: Callable[[], ParkRegistry]
-    open_sink: Callable[[], RecordSink]
 
 
 class Supervisor:

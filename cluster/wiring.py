@@ -17,7 +17,7 @@ from pathlib import Path
 from actors.handles import RayControlPlane
 from actors.links.mqtt import MqttSettings
 from actors.live_view import MqttLiveView
-from actors.supervisor import Outside
+from actors.outside import Outside
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
 from cluster.storage.operations import open_operations

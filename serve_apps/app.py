@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.schema import LoggingConfig
 
-from serve_apps.api import build_api
 from serve_apps.deps import ApiDeps
 
 APP_NAME = "parkgrid"
@@ -33,6 +32,8 @@ class ApiReplica:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the application; Ray Serve's hook, called once per replica."""
+        # Only replicas pay for the import, not whoever starts them.
+        from serve_apps.api import build_api  # noqa: PLC0415
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 
 from controllers.kernel.errors import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 LOCK_WAIT_S = 1.0
 """How long a transaction waits for another process's lock."""
@@ -99,12 +100,17 @@ def migrate(engine: Engine) -> None:
     Raises:
         StorageUnavailableError: the database is locked or gone; nothing was changed.
     """
+    # Only who migrates pays for Alembic: it takes as long to import as all the rest of SQL.
+    from alembic import command  # noqa: PLC0415
+
     with writing(engine) as connection:
         command.upgrade(migration_config(connection), "head")
 
 
 def migration_config(connection: Connection) -> Config:
     """Return what Alembic's commands need to work on an open connection."""
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

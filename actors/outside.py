@@ -1,0 +1,20 @@
+"""What actors need of the outside, apart from them, so that who names it need not import them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actors.links.mqtt import MqttSettings
+from controllers.ports import ActorStoreFactory, ParkRegistry, RecordSink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Connections and stores; picklable, chosen by the composition root."""
+
+    mqtt: MqttSettings
+    """The broker, with the account that may use the inner topics."""
+    open_store: ActorStoreFactory
+    open_registry: Callable[[], ParkRegistry]
+    open_sink: Callable[[], RecordSink]
