@@ -67,11 +67,12 @@ def situation(
     ours = sums.fresh & ~blocked
     free = np.isnan(sent_kw)
     power, natural = portfolio.power_kw, portfolio.natural_kw
-    # A free member near its natural power stays exactly where it is: noise moves nobody.
+    # A free member near its natural power stays exactly where it is: noise moves nobody. One on its
+    # way is expected to come that near, without a step where the two cases meet.
     tolerance = following.tolerance_kw()
-    resting = free & (np.abs(power - natural) <= tolerance)
-    base = np.where(resting, power, natural)
-    current = np.where(free, np.where(resting, base, power), sent_kw)
+    on_its_way = natural - np.clip(natural - power, -tolerance, tolerance)
+    base = np.where(free, on_its_way, natural)
+    current = np.where(free, power, sent_kw)
     return Situation(
         available=ours & ~following.aside,
         probed=ours & following.aside,
@@ -81,6 +82,16 @@ def situation(
         sent_kw=sent_kw,
         tolerance_kw=tolerance,
     )
+
+
+def _at_limit(portfolio: Portfolio) -> BoolArray:
+    """Tell who gives all it has when left alone, as a roof does, [n].
+
+    What it has is the weather's, and the way up from where it runs is no headroom.
+    """
+    spans = portfolio.max_kw - portfolio.min_kw > _EPS_KW
+    at_most: BoolArray = spans & (portfolio.natural_kw >= portfolio.max_kw - _EPS_KW)
+    return at_most
 
 
 def expected_kw(now: Situation, sums: Sums) -> float:
@@ -108,9 +119,12 @@ class Allocator:
         self._tolerance_kw = now.tolerance_kw
         self._planned = np.isfinite(now.plan_kw)
         free = np.isnan(now.sent_kw) & ~self._planned
+        low, high = portfolio.min_kw, portfolio.max_kw
         # A free member may stay where it is even if that is beyond its limits.
-        self._low = np.where(free, np.minimum(portfolio.min_kw, now.base_kw), portfolio.min_kw)
-        self._high = np.where(free, np.maximum(portfolio.max_kw, now.base_kw), portfolio.max_kw)
+        self._low = np.where(free, np.minimum(low, now.base_kw), low)
+        self._high = np.where(free, np.maximum(high, now.base_kw), high)
+        weather = free & _at_limit(portfolio)
+        self._high = np.where(weather, now.base_kw, self._high)
 
     def follow_plan(self) -> Allocation:
         """Return the plan's set-points, clipped to what members can do."""

@@ -610,3 +610,15 @@ def test_steps_say_when_they_must_be_durable() -> None:
         plant.turn()
         durable.append(plant.results["vpp"].durable)
     assert 5 <= sum(durable) <= 10
+
+
+def test_a_roof_at_its_limit_is_no_headroom_and_not_capped() -> None:
+    roof = Device("roof", low_kw=0.0, high_kw=90.0, natural_kw=90.0, merit_per_mwh=0.0, lag_s=9.0)
+    roof.power_kw = 60.0
+    plant = SmallPlant([roof, Device("b1", high_kw=400.0)], {"vpp": ["roof", "b1"]})
+    plant.run(2)
+    plant.vpp.submit(make_instruction(300.0, start_at=plant.now), plant.now)
+    for _ in range(60):
+        plant.turn()
+        assert "roof" not in plant.setpoints_kw()
+    assert plant.power_kw() == pytest.approx(300.0, abs=5.0)
