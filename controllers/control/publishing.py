@@ -18,6 +18,8 @@ from controllers.kernel.states import CommandState, Health, Quality, ResourceSta
 def publish(turn: Turn, *, sampled: bool) -> None:
     """Publish the state if it is time to, and ask for a checkpoint now and then."""
     state, settings = turn.state, turn.spec.settings
+    if _is_behind(turn):
+        return
     quality = overall_quality(state.intake, turn.spec.rules, turn.now)
     health, why = _health(turn, quality)
     headline = _headline(turn, quality, health)
@@ -29,6 +31,17 @@ def publish(turn: Turn, *, sampled: bool) -> None:
     turn.effects.append(PublishState(state=_view(turn, quality, health, why)))
     _summarise_refusals(turn)
     _ask_for_checkpoint(turn)
+
+
+def _is_behind(turn: Turn) -> bool:
+    """Tell whether the meter restored from the checkpoint is all there is to publish.
+
+    The predecessor has published later readings, and nobody should see the power jump back.
+    """
+    state = turn.state
+    received_at = state.intake.received_at
+    restored = received_at is not None and received_at < state.resumed_at
+    return restored and turn.since(state.resumed_at) < turn.spec.settings.resume_quiet_s
 
 
 def _view(turn: Turn, quality: Quality, health: Health, why: str) -> ResourceState:

@@ -68,6 +68,8 @@ class ControlSettings:
     """Sources remembered at a time; further ones are refused."""
     resume_hold_s: float = 10.0
     """After a restart the running set-point is kept this long for its source to renew it."""
+    resume_quiet_s: float = 2.0
+    """After a restart nothing is published before the first sample, at most for this long."""
     publish_every_s: float = 1.0
     """State is published at least this often, also when nothing happens."""
     checkpoint_every_s: float = 10.0

@@ -166,6 +166,23 @@ def test_a_restart_resumes_the_running_setpoint_under_the_same_command() -> None
     assert run.state.counters == {}
 
 
+def test_a_restart_does_not_publish_the_old_meter_of_the_checkpoint() -> None:
+    run = Cycles.warm()
+    run.deliver(50.0)
+    assert published(run.restart(after_s=2.0)) == []
+    assert published(run.link(up=True)) == []
+    assert [state.power_kw for state in published(run.obey(49.0))] == [49.0]
+
+
+def test_a_restart_does_not_wait_long_for_a_silent_device() -> None:
+    run = Cycles.warm()
+    run.deliver(50.0)
+    run.restart(after_s=2.0)
+    run.link(up=True)
+    assert published(run.tick(after_s=1.5)) == []
+    assert [state.power_kw for state in published(run.tick(after_s=0.5))] == [50.0]
+
+
 def test_a_command_never_answered_is_sent_again_not_doubled() -> None:
     run = Cycles.warm()
     run.propose(50.0)
@@ -360,6 +377,7 @@ def test_defaults_of_control() -> None:
         "max_proposal_lifetime_s": 900.0,
         "max_proposal_sources": 64,
         "resume_hold_s": 10.0,
+        "resume_quiet_s": 2.0,
         "publish_every_s": 1.0,
         "checkpoint_every_s": 10.0,
         "refusal_summary_s": 60.0,
