@@ -119,6 +119,14 @@ class Park:
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(within_s)
 
+    def kill_main(self) -> None:
+        """End the process of ``parkgrid up`` alone and without warning."""
+        if self._process is None:
+            raise RuntimeError("the park is not running")
+        self._forget_client()
+        self._process.kill()
+        self._process.wait(10)
+
     def kill_everything(self) -> None:
         """End every process at once and without warning, as a loss of power would."""
         self._forget_client()
