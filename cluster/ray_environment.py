@@ -52,7 +52,10 @@ def ray_environment(folder: Path) -> dict[str, str]:
         folder: from ``ray_folder``.
     """
     ingress = serve_environment(
-        metrics_port=free_port(""), stats_port=free_port(""), run_dir=str(folder)
+        metrics_port=free_port(""),
+        stats_port=free_port(""),
+        fallback_port=free_port("127.0.0.1"),
+        run_dir=str(folder),
     )
     if sys.platform == "linux":
         ingress["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_tied_haproxy(folder))
