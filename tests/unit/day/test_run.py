@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from cluster.day.chart import draw_chart
-from cluster.day.report import day_report
+from cluster.day.meter import Reading
+from cluster.day.report import cost_of, day_report
 from cluster.day.run import DayRun, check_step, run_day
 from cluster.day.scenario import Request, Scenario, scenario
 from cluster.day.table import print_report
@@ -89,6 +90,15 @@ def test_the_cost_follows_from_the_report_s_own_intervals(two_hours: DayRun, whi
     assert round(cost, 2) == Decimal(report[which]["cost"]["amount"])
 
 
+def test_what_is_bought_and_what_is_sold_have_their_own_prices(tmp_path: Path) -> None:
+    price = tmp_path / "p.csv"
+    price.write_text("import_eur_per_mwh,export_eur_per_mwh\n" + "200.5,50\n" * 24)
+    building = str(write_building(tmp_path))
+    prices = scenario(Request(day=DAY, loads=[building], price=price), NOW).prices
+    cost = cost_of(Reading(exported=400_000, imported=100_001), NOW, prices)
+    assert cost.amount == Decimal("0.2005") + Decimal("0.000002005") - Decimal("0.2")
+
+
 def test_control_buys_cheap_and_the_battery_without_control_rests(two_hours: DayRun) -> None:
     report = day_report(two_hours)
     assert report.plan.n_degraded == 0
@@ -129,6 +139,19 @@ def test_plans_and_commands_do_not_depend_on_what_comes_later(tmp_path: Path) ->
     one, two = (run_hours(plan, 2.0) for plan in (known, other))
     assert [p.setpoints_kw for p in one.plans] == [p.setpoints_kw for p in two.plans]
     assert one.controlled == two.controlled
+
+
+def test_a_file_without_a_past_does_not_show_its_future(tmp_path: Path) -> None:
+    plans = []
+    for name, later in (("a.csv", 1.0), ("b.csv", 3.0)):
+        rows = [2.0, 2.0, *[later] * 21, 3.0]
+        path = tmp_path / name
+        path.write_text("hall_kw\n" + "\n".join(map(str, rows)))
+        request = Request(
+            day=DAY, loads=[f"hall={path}"], price=write_prices(tmp_path, CHEAP_THEN_DEAR)
+        )
+        plans.append(run_hours(scenario(request, NOW), 0.25).plans[0])
+    assert plans[0].park_net_kw == plans[1].park_net_kw
 
 
 def test_the_past_does_count(tmp_path: Path) -> None:
