@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -35,6 +37,7 @@ FIRST_WAIT_S = 10.0
 """How long the first plan waits for resources that have not been measured yet."""
 
 _RETRY_S = 1.0
+_SOLVER_NICENESS = 10
 
 
 class OptimizerActor:
@@ -140,6 +143,9 @@ class OptimizerActor:
         # The solver is heavy to import, and the Supervisor imports this module too.
         from controllers.planning.park_plan import plan_park  # noqa: PLC0415
 
+        if sys.platform == "linux":
+            # Of this thread only: live control goes before planning.
+            os.setpriority(os.PRIO_PROCESS, 0, _SOLVER_NICENESS)
         forecasts = forecast_park(self._park, self._twins, states, plan_horizon(now))
         return plan_park(
             self._park,

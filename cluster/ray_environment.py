@@ -62,6 +62,8 @@ def ray_environment(folder: Path) -> dict[str, str]:
     return {
         **ingress,
         "RAY_USAGE_STATS_ENABLED": "0",
+        # By default Ray's workers yield to every other program; control may not.
+        "RAY_worker_niceness": "0",
         # A busy machine is slow to start the ingress; Ray would kill it and begin again.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
