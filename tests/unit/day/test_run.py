@@ -114,7 +114,7 @@ def test_control_buys_cheap_and_the_battery_without_control_rests(two_hours: Day
 
 def test_the_meter_counts_what_the_file_says(two_hours: DayRun) -> None:
     totals = day_report(two_hours).uncontrolled
-    # The first two hours of the day, 1.1 and 1.2 kWh; a building follows its file with the lag of its switches.
+    # The first two hours of the day, 1.1 and 1.2 kWh; a building follows with its switches' lag.
     assert totals.consumed_kwh == pytest.approx(2.3, abs=0.01)
 
 
