@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,12 +20,12 @@ from controllers.control.contract import Command, Fallback, FallbackKind
 from controllers.kernel.errors import DomainError
 from controllers.kernel.wire import decode, encode
 from tests.support.mqtt_probe import Probe
+from tests.support.shell_device import ShellDevice
 from tests.support.waiting import wait_until
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "mqtt.md").read_text()
 EXAMPLES = re.findall(r"^```json ([a-z-]+)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-(SCRIPT,) = re.findall(r"^```bash device\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
 
 SITE, DEVICE = "park1", "heater1"
 BASE = f"parkgrid/v1/{SITE}/{DEVICE}"
@@ -110,34 +108,12 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningBr
     started.stop()
 
 
-class Stranger:
-    """The device of the documentation, in a process group of its own."""
-
-    def __init__(self, broker: RunningBroker, folder: Path) -> None:
-        account = broker.credentials(DEVICE)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOST": broker.host,
-            "PORT": str(broker.port),
-            "SITE": SITE,
-            "DEVICE": DEVICE,
-            "PASSWORD": account.password,
-            "MEMORY": str(folder / "last"),
-        }
-        self._process = subprocess.Popen(
-            ["bash", "-c", SCRIPT], env=environment, start_new_session=True
-        )
-
-    def kill(self) -> None:
-        """End it and its clients without a word; idempotent."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
 @pytest.fixture
-def stranger(broker: RunningBroker, tmp_path: Path) -> Iterator[Stranger]:
-    device = Stranger(broker, tmp_path)
+def stranger(broker: RunningBroker, tmp_path: Path) -> Iterator[ShellDevice]:
+    password = broker.credentials(DEVICE).password
+    device = ShellDevice(
+        broker.host, broker.port, site=SITE, device=DEVICE, password=password, folder=tmp_path
+    )
     yield device
     device.kill()
 
@@ -192,7 +168,7 @@ class Park:
 
 
 @pytest.fixture
-def park(broker: RunningBroker, stranger: Stranger) -> Iterator[Park]:
+def park(broker: RunningBroker, stranger: ShellDevice) -> Iterator[Park]:
     with Probe(broker, broker.inner) as probe:
         side = Park(probe)
         side.await_("telemetry")
@@ -258,7 +234,7 @@ def test_device_from_the_documentation_times_out_by_itself(
 @pytest.mark.broker
 @needs_clients
 def test_killed_device_from_the_documentation_leaves_its_will(
-    park: Park, stranger: Stranger
+    park: Park, stranger: ShellDevice
 ) -> None:
     online = park.await_("status", mode="online")
     stranger.kill()

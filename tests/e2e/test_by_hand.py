@@ -12,7 +12,7 @@ from tests.support.listener import Listener
 from tests.support.park import Json, Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 SOUTH = {"pv3", "pv4", "bess2", "bess3", "ev2", "bldg2", "hp-fleet"}
 

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import pairwise
 
-import httpx
 import pytest
 
 from tests.support.listener import Listener
 from tests.support.park import Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 LOCKED_S = 10.0
 
@@ -50,8 +49,8 @@ def test_a_locked_database_stops_neither_control_nor_a_stop_and_loses_nothing(
 ) -> None:
     began_s = time.monotonic()
     with locked(park):
-        wait_until(lambda: httpx.get(f"{park.url}/readyz").status_code == 503, within_s=10.0)
-        checks = {c["name"]: c["ok"] for c in httpx.get(f"{park.url}/readyz").json()["checks"]}
+        wait_until(lambda: park.readiness().status_code == 503, within_s=10.0)
+        checks = {check["name"]: check["ok"] for check in park.readiness().json()["checks"]}
         assert checks == {"live": True, "store": False}
         refused = park.dispatch("vpp-south", "locked", target_kw=-100.0)
         assert refused.status_code == 503
@@ -68,7 +67,7 @@ def test_a_locked_database_stops_neither_control_nor_a_stop_and_loses_nothing(
         turns = witness.heard("state/aggregate/vpp-park", after_s=began_s)
         assert max(b.at_s - a.at_s for a, b in pairwise(turns)) < 3.0
         assert witness.heard("/command", after_s=began_s)
-    wait_until(lambda: httpx.get(f"{park.url}/readyz").status_code == 200, within_s=15.0)
+    wait_until(lambda: park.readiness().status_code == 200, within_s=15.0)
     assert park.get(f"/dispatches/{dispatch}")["instruction"]["state"] in ("delivering", "partial")
     assert park.resource("bess3")["killed"]
 

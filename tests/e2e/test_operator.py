@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from tests.e2e.conftest import is_delivering, open_dispatches
 from tests.support.park import Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 
 def problem(answer: httpx.Response, status: int, type_: str) -> dict[str, Any]:
@@ -48,7 +49,18 @@ def test_the_live_park_shows_every_resource_with_its_meter(park: Park) -> None:
         assert item["age_s"] < 10.0
         assert item["control"] is not None
     assert park.aggregate("vpp-park")["n_members"] == 8
-    assert httpx.get(f"{park.url}/readyz").json()["status"] == "ready"
+    assert park.readiness().json()["status"] == "ready"
+
+
+def test_the_command_line_shows_the_same_park(park: Park) -> None:
+    live = json.loads(park.run("status", "--json").stdout)
+    assert len(live["resources"]) == 14
+    assert "vpp-south" in park.run("status").stdout
+    token = park.run("token").stdout.strip()
+    answer = httpx.get(
+        f"{park.url}/api/vpp/live", headers={"Authorization": f"Bearer {token}"}, timeout=15.0
+    )
+    assert {state["id"] for state in answer.json()["aggregates"]} == {"vpp-park", "vpp-south"}
 
 
 def test_a_dispatch_is_delivered_reported_amended_and_cancelled(park: Park) -> None:
@@ -198,7 +210,7 @@ def test_what_is_not_json_too_large_or_unknown_is_refused_as_such(park: Park) ->
     problem(park.api.get("/dispatches/vpp-park.d-0"), 404, "not-found")
     override = {"target_kw": 1.0, "duration_s": 60, "reason": "r"}
     problem(park.api.put("/resources/bess9/override", json=override), 404, "not-found")
-    problem(httpx.get(f"{park.url}/api/vpp/live"), 401, "unauthenticated")
+    problem(httpx.get(f"{park.url}/api/vpp/live", timeout=15.0), 401, "unauthenticated")
     assert open_dispatches(park) == []
 
 
