@@ -107,6 +107,11 @@ def list_names() -> list[str]:
     return sorted(row["name"] for row in rows if row["namespace"] == NAMESPACE)
 
 
+def n_cpus() -> int:
+    """Return the number of CPUs in the cluster, at least one."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
 def kill(name: str) -> None:
     """End an actor for good, without restart; a no-op when nobody has the name."""
     try:

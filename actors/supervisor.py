@@ -10,6 +10,7 @@ request that asked for it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from actors import runtime
@@ -19,7 +20,7 @@ from actors.optimizer import OptimizerActor
 from actors.outside import Outside
 from actors.recorder import RecorderActor
 from actors.resource import ResourceActor
-from controllers.kernel.errors import ParkgridError, StorageUnavailableError
+from controllers.kernel.errors import NotFoundError, ParkgridError, StorageUnavailableError
 from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
 from controllers.ports import ActorStore, ParkRegistry
@@ -39,6 +40,10 @@ from controllers.supervision import (
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+STARTS_PER_CPU = 2
+"""Actors that may be on their way at once."""
+START_LIMIT_S = 20.0
+"""After so long an actor on its way no longer keeps others waiting."""
 CHECKPOINT_MAX_BYTES = 16_777_216
 FLEET_KIND = "fleet"
 
@@ -60,6 +65,7 @@ class Supervisor:
         self._digests: dict[str, str] = {}
         self._kills_applied: frozenset[str] = frozenset()
         self._problem = ""
+        self._starting: set[asyncio.Task[None]] = set()
         self._converged = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -145,10 +151,20 @@ class Supervisor:
             await self._stop_actor(step.name)
             self._digests.pop(step.name, None)
         else:
-            await asyncio.to_thread(self._start_actor, step.name, park)
+            await self._start_in_turn(step.name, park)
             self._digests[step.name] = wanted_actors(park)[step.name]
             self._kills_applied = frozenset()
         logger.info("%s %s", step.kind, step.name)
+
+    async def _start_in_turn(self, name: str, park: ParkDefinition) -> None:
+        # Ray starts processes in the order in which they are asked for, one or two per core at a
+        # time. Were all actors asked for at once, the API would have to wait for the last of them.
+        if len(self._starting) >= await asyncio.to_thread(runtime.n_cpus) * STARTS_PER_CPU:
+            _, self._starting = await asyncio.wait(
+                self._starting, return_when=asyncio.FIRST_COMPLETED
+            )
+        handle = await asyncio.to_thread(self._start_actor, name, park)
+        self._starting.add(asyncio.create_task(_first_answer(handle, name)))
 
     async def _stop_actor(self, name: str) -> None:
         try:
@@ -157,24 +173,23 @@ class Supervisor:
             logger.warning("%s did not stop in order: %s", name, error)
         await asyncio.to_thread(runtime.kill, name)
 
-    def _start_actor(self, name: str, park: ParkDefinition) -> None:
+    def _start_actor(self, name: str, park: ParkDefinition) -> runtime.ActorHandle:
         outside = self._outside
         if name == RECORDER:
-            runtime.spawn(RecorderActor, name, outside.open_sink)
-        elif name == OPTIMIZER:
-            runtime.spawn(OptimizerActor, name, park)
-        elif name.startswith(AGGREGATE_PREFIX):
+            return runtime.spawn(RecorderActor, name, outside.open_sink)
+        if name == OPTIMIZER:
+            return runtime.spawn(OptimizerActor, name, park)
+        if name.startswith(AGGREGATE_PREFIX):
             id_ = name.removeprefix(AGGREGATE_PREFIX)
-            runtime.spawn(AggregateActor, name, park, id_, outside.mqtt, outside.open_store)
-        else:
-            definition = park.resource(name.removeprefix(RESOURCE_PREFIX))
-            if definition is None:
-                return
-            class_ = FleetActor if definition.kind == FLEET_KIND else ResourceActor
-            homes = tuple(park.parents_of(definition.id))
-            runtime.spawn(
-                class_, name, park.id, definition, homes, outside.mqtt, outside.open_store
-            )
+            return runtime.spawn(AggregateActor, name, park, id_, outside.mqtt, outside.open_store)
+        definition = park.resource(name.removeprefix(RESOURCE_PREFIX))
+        if definition is None:
+            raise NotFoundError("resource", name)
+        class_ = FleetActor if definition.kind == FLEET_KIND else ResourceActor
+        homes = tuple(park.parents_of(definition.id))
+        return runtime.spawn(
+            class_, name, park.id, definition, homes, outside.mqtt, outside.open_store
+        )
 
     async def _apply_kills(self, registry: ParkRegistry) -> None:
         wanted = await asyncio.to_thread(registry.killed)
@@ -182,3 +197,8 @@ class Supervisor:
             name = resource_actor(resource_id)
             await runtime.call(runtime.find(name), "kill", SUPERVISOR, "wanted stop", actor_id=name)
         self._kills_applied = wanted
+
+
+async def _first_answer(handle: runtime.ActorHandle, name: str) -> None:
+    with contextlib.suppress(ParkgridError):
+        await runtime.call(handle, "health", deadline_s=START_LIMIT_S, actor_id=name)

@@ -17,7 +17,6 @@ from cluster.settings import Settings
 from cluster.wiring import Wiring
 from controllers.kernel.errors import ConfigError, ParkgridError
 from controllers.supervision import SUPERVISOR
-from serve_apps.app import run_serve, stop_serve
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +82,9 @@ def serving(settings: Settings, wiring: Wiring) -> Iterator[None]:
     Raises:
         ConfigError: it does not start.
     """
+    # As long to import as Ray itself; meanwhile the Supervisor is already at work.
+    from serve_apps.app import run_serve, stop_serve  # noqa: PLC0415
+
     with _explained("the API"):
         run_serve(wiring.api(), host=settings.http_host, port=settings.http_port)
     try:
