@@ -1,6 +1,6 @@
 """A whole day from the command line: on public data, and interrupted.
 
-The data is not part of the repository. ``PARKGRID_DATA_DIR`` names its folder; by default it is
+The data is not part of the repository. ``TEST_DATA_DIR`` names its folder; by default it is
 ``shared/data`` beside the repository. Without it these tests skip, except the one that needs none.
 """
 
@@ -21,13 +21,13 @@ import pytest
 from tests.support.day_files import EXPENSIVE_EVENING, write_building, write_prices
 
 REPOSITORY = Path(__file__).parents[2]
-DATA = Path(os.environ.get("PARKGRID_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
+DATA = Path(os.environ.get("TEST_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
 CITYLEARN, ENTSOE = DATA / "citylearn_2022", DATA / "entsoe"
 BUILDINGS = [CITYLEARN / f"Building_{n}.csv" for n in (1, 2, 3)]
 
 needs_data = pytest.mark.skipif(
     not all(path.exists() for path in (*BUILDINGS, ENTSOE / "FR_prices.xml")),
-    reason="the CityLearn and ENTSO-E files are not here; PARKGRID_DATA_DIR names their folder",
+    reason="the CityLearn and ENTSO-E files are not here; TEST_DATA_DIR names their folder",
 )
 
 
@@ -71,7 +71,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @needs_data
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_the_plan_is_feasible_and_control_beats_none(report: Any) -> None:
     assert report["complete"]
     assert report["plan"]["first_status"] == "optimal"
@@ -82,7 +82,7 @@ def test_the_plan_is_feasible_and_control_beats_none(report: Any) -> None:
 
 
 @needs_data
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("which", ["controlled", "uncontrolled"])
 def test_the_meters_sums_equal_the_report_s(report: Any, which: str) -> None:
     cost = net = Decimal(0)
