@@ -138,7 +138,7 @@ class Park:
                     os.kill(pid, signal.SIGKILL)
             if self._process is not None:
                 self._process.wait(10)
-            wait_until(lambda pids=pids: not any(is_alive(p) for p in pids), within_s=10)
+            wait_until(lambda pids=pids: not pids.keys() & self.processes().keys(), within_s=10)
 
     def close(self) -> None:
         """End whatever is left of it."""
@@ -146,7 +146,10 @@ class Park:
         self._process = None
 
     def processes(self) -> dict[int, str]:
-        """Return all living processes of this park: id and command line."""
+        """Return all living processes of this park: id and command line.
+
+        By their mark, since a busy machine gives ids to other processes within seconds.
+        """
         mark = self._mark.encode()
         found = {}
         for folder in Path("/proc").iterdir():
@@ -253,15 +256,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process exists and is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @contextlib.contextmanager
