@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from tests.benchmarks.devices import Battery, connected, report_for_ever
-from tests.benchmarks.figures import figure, load_average, quantiles, report
+from tests.benchmarks.figures import figure, load_average, note, quantiles, report
 from tests.benchmarks.live_park import AGGREGATE, LivePark, batteries, live_park, wait_until_fresh
 from tests.benchmarks.plain_http import PlainHttp
 
@@ -117,8 +117,9 @@ def main(*, smoke: bool) -> None:
     figures: dict[str, object] = {}
     for n in (3,) if smoke else (50, 100):
         with live_park(batteries(n)) as park:
-            measuring = measure(park, n, 3 if smoke else 30)
-            figures[f"{n}_resources"] = asyncio.run(measuring)
+            row = asyncio.run(measure(park, n, 3 if smoke else 30))
+        figures[f"{n}_resources"] = row
+        note(f"{n}_resources", row)
     report(figures)
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from controllers.supervision import aggregate_actor
 from tests.benchmarks.devices import Battery, connect, connected, report_for_ever
-from tests.benchmarks.figures import figure, load_average, quantiles, report
+from tests.benchmarks.figures import figure, load_average, note, quantiles, report
 from tests.benchmarks.live_park import AGGREGATE, LivePark, batteries, live_park, wait_until_fresh
 from tests.benchmarks.plain_mqtt import PlainMqtt
 from tests.benchmarks.processes import CpuMeter
@@ -118,6 +118,7 @@ def main(*, smoke: bool) -> None:
         with live_park(batteries(n)) as park:
             figures[f"{n}_resources"] = row = asyncio.run(measure(park, n, 3.0 if smoke else 30.0))
             row["as_the_actor_says"] = asyncio.run(as_the_actor_says(park))
+        note(f"{n}_resources", row)
     report(figures)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable
 from typing import Literal
 
@@ -51,6 +52,11 @@ def quantiles(values: Iterable[float]) -> dict[str, float]:
 def load_average() -> float:
     """Return the machine's load over the last minute; well above 0 spoils a figure."""
     return round(os.getloadavg()[0], 2)
+
+
+def note(name: str, figures: object) -> None:
+    """Tell a part of the figures as soon as it is known."""
+    print(name, json.dumps(figures), file=sys.stderr)
 
 
 def report(figures: dict[str, object]) -> None:

@@ -23,6 +23,8 @@ from typing import Any
 import httpx
 import psutil
 
+from cluster import child_process
+
 _ROOT = Path(__file__).resolve().parents[2]
 _PARKGRID = Path(sys.executable).with_name("parkgrid")
 _START_LIMIT_S = 240.0
@@ -82,8 +84,9 @@ class LivePark:
         return next(a.removeprefix(option) for a in arguments if a.startswith(option))
 
     def tree(self) -> list[psutil.Process]:
-        """Return all processes of the park."""
-        return [self.process, *self.process.children(recursive=True)]
+        """Return all living processes of the park."""
+        processes = [self.process, *self.process.children(recursive=True)]
+        return [p for p in processes if p.status() != psutil.STATUS_ZOMBIE]
 
     def holder(self, actor_id: str) -> psutil.Process:
         """Return the process of an actor: the one that has its store open."""
@@ -145,12 +148,12 @@ def live_park(park: dict[str, Any] | None) -> Iterator[LivePark]:
             command += ["--no-demo", "--park", str(file)]
             environment["PARKGRID_BROKER_PORT"] = str(free_port())
         begun_s = time.monotonic()
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
-        )
+        said = Path(folder) / "said"
+        # It ends with this process, however that ends.
+        process = child_process.spawn(command, said, environment=environment)
         running = LivePark(home=home, port=port, process=psutil.Process(process.pid))
         try:
-            _follow(process, running, begun_s)
+            _follow(process, running, said, begun_s)
             yield running
         finally:
             _stop(process, running)
@@ -179,25 +182,30 @@ def free_port() -> int:
         return port
 
 
-def _follow(process: subprocess.Popen[str], running: LivePark, begun_s: float) -> None:
-    assert process.stdout is not None
-    watchdog = time.monotonic() + _START_LIMIT_S
-    for line in process.stdout:
-        running.said_at_s.append((round(time.monotonic() - begun_s, 2), line.strip()))
-        if line.startswith("The park is live"):
-            return
-        if time.monotonic() > watchdog:
-            break
+def _follow(
+    process: subprocess.Popen[bytes], running: LivePark, said: Path, begun_s: float
+) -> None:
+    with said.open() as lines:
+        while (elapsed_s := time.monotonic() - begun_s) < _START_LIMIT_S:
+            line = lines.readline().strip()
+            if line:
+                running.said_at_s.append((round(elapsed_s, 2), line))
+            elif process.poll() is not None:
+                break
+            else:
+                time.sleep(0.01)
+            if line.startswith("The park is live"):
+                return
     raise TimeoutError(f"the park did not start: {running.said_at_s}")
 
 
-def _stop(process: subprocess.Popen[str], running: LivePark) -> None:
+def _stop(process: subprocess.Popen[bytes], running: LivePark) -> None:
     tree = running.tree() if process.poll() is None else []
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=_STOP_LIMIT_S)
+        process.wait(timeout=_STOP_LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
     for left in psutil.wait_procs(tree, timeout=5.0)[1]:
         left.kill()
