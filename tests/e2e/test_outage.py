@@ -17,7 +17,7 @@ from tests.support.listener import Heard, Listener
 from tests.support.park import Park, stopped
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
 
 AWAY_S = 60.0
 BROKERS = ("broker/mosquitto.conf", "cluster.broker_amqtt")

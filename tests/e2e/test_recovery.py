@@ -13,10 +13,10 @@ from tests.support.listener import Listener
 from tests.support.park import Json, Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
 
 BACK_WITHIN_S = 30.0
-"""The promise is two seconds on a machine of its own; here eight others may be at work."""
+"""Long enough for a busy machine; the benchmark `recovery` measures the promised two seconds."""
 PROMPT_S = 4.0
 """Soon enough for set-points, as of the last checkpoint, to stand still."""
 GUSTS_KW = 120.0

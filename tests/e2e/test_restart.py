@@ -11,7 +11,7 @@ from tests.e2e.conftest import all_fresh, is_delivering
 from tests.support.park import Json, Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
 
 
 def dispatches(park: Park) -> dict[str, Json]:
