@@ -92,7 +92,10 @@ def test_a_dispatch_is_delivered_reported_amended_and_cancelled(park: Park) -> N
     assert battery["measured_kw"] == pytest.approx(battery["granted_kw"], abs=15.0)
     assert battery["delivered_kwh"] > 0.0
     assert report["delivered_kwh"] > 0.0
-    assert [step["state"] for step in report["history"]][:3] == ["accepted", "active", "delivering"]
+    # A gust may make it partial on the way; how it began and that it was delivered is what counts.
+    states = [step["state"] for step in report["history"]]
+    assert states[:2] == ["accepted", "active"]
+    assert "delivering" in states
 
     version = f'"{report["instruction"]["version"]}"'
     change = {"target_kw": 300.0, "reason": "cloud front"}
