@@ -17,6 +17,8 @@ from serve_apps.ingress import serve_environment
 RAY_LINK = "ray"
 """Name, in the folder, of the link to the data directory's."""
 
+_FOLDER_LINK = "folder"  # and of the link back
+
 # The ingress is the grandchild of a process of Ray; left alone it would survive a killed park and
 # keep the port. 1 is PR_SET_PDEATHSIG, 9 SIGKILL, since it has nothing to save and loses a SIGTERM
 # while it starts; both outlive the exec.
@@ -37,12 +39,19 @@ def ray_folder(ray_home: Path) -> Iterator[Path]:
     for session in sorted(ray_home.glob("session_2*"))[:-1]:
         shutil.rmtree(session, ignore_errors=True)
     ray_home.mkdir(exist_ok=True)
+    last = ray_home / _FOLDER_LINK
+    if last.is_symlink():
+        # Its park was killed, or it would have tidied up.
+        shutil.rmtree(last.readlink(), ignore_errors=True)
+        last.unlink()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    last.symlink_to(folder)
     try:
         (folder / RAY_LINK).symlink_to(ray_home)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        last.unlink(missing_ok=True)
 
 
 def ray_environment(folder: Path) -> dict[str, str]:

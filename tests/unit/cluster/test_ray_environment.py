@@ -23,6 +23,17 @@ def test_the_folder_leads_to_the_home_and_goes_away(tmp_path: Path) -> None:
     assert (tmp_path / "ray" / "session_latest").exists()
 
 
+def test_what_a_killed_park_left_goes_at_the_next_start(tmp_path: Path) -> None:
+    with ray_folder(tmp_path) as folder:
+        left = folder.rename(folder.with_name(f"{folder.name}x"))
+    (tmp_path / "folder").symlink_to(left)
+    (left / "admin.sock").touch()
+    with ray_folder(tmp_path):
+        assert not left.exists()
+    assert tmp_path.exists()
+    assert not (tmp_path / "folder").is_symlink()
+
+
 def test_the_logs_of_the_last_session_only_are_kept(tmp_path: Path) -> None:
     for day in (1, 2, 3):
         (tmp_path / f"session_2026-01-0{day}_x").mkdir()
