@@ -30,7 +30,8 @@ from controllers.kernel.states import AggregateState
 from controllers.kernel.timebase import Clock, SystemClock
 from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
-from controllers.ports import ActorStoreFactory, Amendment, OutboxRecord
+from controllers.ports.actors import ActorStoreFactory, OutboxRecord
+from controllers.ports.control import Amendment
 from controllers.resources.kinds import build_twin
 from controllers.resources.twin import Twin
 from controllers.supervision import leaf_resources

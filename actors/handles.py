@@ -15,7 +15,7 @@ from typing import Any
 from actors import runtime
 from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
-from controllers.ports import Amendment
+from controllers.ports.control import Amendment
 from controllers.supervision import aggregate_actor, resource_actor
 
 

@@ -33,7 +33,7 @@ from controllers.kernel.errors import (
     StorageUnavailableError,
 )
 from controllers.kernel.timebase import Clock
-from controllers.ports import ActorStore, OutboxRecord
+from controllers.ports.actors import ActorStore, OutboxRecord
 
 logger = logging.getLogger(__name__)
 

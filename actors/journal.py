@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from controllers.control.events import Effect, Record
 from controllers.kernel.wire import encode
-from controllers.ports import ActorStore
+from controllers.ports.actors import ActorStore
 
 MAX_RECORDS = 5_000
 MAX_EFFECTS = 1_000

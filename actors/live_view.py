@@ -22,7 +22,7 @@ from controllers.kernel.states import (
     aggregate_state_topic,
     resource_state_topic,
 )
-from controllers.ports import Delta
+from controllers.ports.live import Delta
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.links.mqtt import MqttSettings
-from controllers.ports import ActorStoreFactory, ParkRegistry, RecordSink
+from controllers.ports.actors import ActorStoreFactory, RecordSink
+from controllers.ports.registry import ParkRegistry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from actors import runtime
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, StorageUnavailableError
-from controllers.ports import OutboxRecord, RecordSink
+from controllers.ports.actors import OutboxRecord, RecordSink
 from controllers.supervision import AGGREGATE_PREFIX, RESOURCE_PREFIX
 
 logger = logging.getLogger(__name__)

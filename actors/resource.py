@@ -28,7 +28,7 @@ from controllers.kernel.states import ResourceState
 from controllers.kernel.timebase import Clock, SystemClock, require_utc
 from controllers.kernel.wire import decode
 from controllers.park import ResourceDefinition
-from controllers.ports import ActorStoreFactory, OutboxRecord
+from controllers.ports.actors import ActorStoreFactory, OutboxRecord
 from controllers.resources.kinds import build_twin
 from controllers.resources.twin import TwinState
 

@@ -23,7 +23,8 @@ from actors.resource import ResourceActor
 from controllers.kernel.errors import NotFoundError, ParkgridError, StorageUnavailableError
 from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
-from controllers.ports import ActorStore, ParkRegistry
+from controllers.ports.actors import ActorStore
+from controllers.ports.registry import ParkRegistry
 from controllers.supervision import (
     AGGREGATE_PREFIX,
     OPTIMIZER,

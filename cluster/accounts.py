@@ -18,11 +18,11 @@ from cluster.storage.users import add_user, find_user, n_users
 from controllers.kernel.errors import ConfigError, NotFoundError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
-from controllers.ports import User
-from serve_apps.deps import ApiSettings
-from serve_apps.passwords import hash_password
-from serve_apps.permissions import Role
-from serve_apps.tokens import Tokens
+from controllers.ports.operations import User
+from serve_apps.accounts.passwords import hash_password
+from serve_apps.web.deps import ApiSettings
+from serve_apps.web.permissions import Role
+from serve_apps.web.tokens import Tokens
 
 OPERATOR = "operator"
 MIN_PASSWORD_CHARS = 12

@@ -16,7 +16,7 @@ from cluster.home import Home
 from cluster.settings import Settings
 from cluster.storage.audit import first_broken
 from cluster.storage.engine import migrate, open_engine, reading
-from cluster.storage.tables import AUDIT_HEAD
+from cluster.storage.tables.operations import AUDIT_HEAD
 
 
 @contextmanager

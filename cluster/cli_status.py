@@ -15,7 +15,7 @@ from cluster.settings import Settings
 from cluster.storage.engine import open_engine
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError
 from controllers.kernel.states import AggregateState, Health, ResourceState
-from serve_apps.views import LivePictureView
+from serve_apps.operations.views import LivePictureView
 
 _ANSWER_LIMIT_S = 10.0
 _COLOURS = {Health.OK: "green", Health.DEGRADED: "yellow", Health.FAILED: "red"}

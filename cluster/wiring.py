@@ -1,7 +1,7 @@
 """What other processes are handed: picklable factories that open the chosen implementations there.
 
 Actors and Serve replicas may not import this package; they get these as values of the types that
-``controllers.ports`` and ``serve_apps.deps`` declare.
+``controllers.ports`` and ``serve_apps.web.deps`` declare.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from actors.live_view import MqttLiveView
 from actors.outside import Outside
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
-from cluster.storage.operations import open_operations
+from cluster.storage.database import Database
+from cluster.storage.operations import SqlOperations
 from cluster.storage.records import open_record_sink
 from cluster.storage.registry import SqlParkRegistry, open_registry
 from controllers.kernel.errors import StorageUnavailableError
@@ -28,7 +29,7 @@ from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition
 from serve_apps.app import OpenDeps
-from serve_apps.deps import ApiDeps, ApiSettings
+from serve_apps.web.deps import ApiDeps, ApiSettings
 
 _PARK_REFRESH_S = 1.0
 
@@ -88,13 +89,13 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     ids = RandomIds(clock)
     registry = open_registry(wiring.database_url)
     park = CurrentPark(registry)
-    store = open_operations(wiring.database_url)
+    database = Database(wiring.database_url, clock)
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
     deps = ApiDeps(
         park=park,
         live=live,
         control=RayControlPlane(),
-        store=store,
+        store=SqlOperations(database),
         clock=clock,
         ids=ids,
         settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),
@@ -109,7 +110,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         finally:
             following.cancel()
             await live.stop()
-            await asyncio.to_thread(store.close)
+            await asyncio.to_thread(database.close)
             registry.close()
 
     return deps, life()

@@ -12,15 +12,15 @@ from starlette.responses import FileResponse
 from starlette.types import Lifespan
 from starlette.websockets import WebSocket
 
-from serve_apps import problems
-from serve_apps.deps import ApiDeps
-from serve_apps.middleware import PREFIX, Envelope
+from serve_apps.accounts.passwords import PasswordGate
+from serve_apps.live.picture import LivePicture
+from serve_apps.live.stream import LiveStream
 from serve_apps.openapi import openapi_document
-from serve_apps.passwords import PasswordGate
-from serve_apps.picture import LivePicture
 from serve_apps.routes import ROUTES
-from serve_apps.stream import LiveStream
-from serve_apps.tokens import Tokens
+from serve_apps.web import problems
+from serve_apps.web.deps import ApiDeps
+from serve_apps.web.middleware import PREFIX, Envelope
+from serve_apps.web.tokens import Tokens
 
 _PAGE = Path(__file__).parent / "page"
 

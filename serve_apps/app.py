@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve_apps.deps import ApiDeps
+from serve_apps.web.deps import ApiDeps
 
 APP_NAME = "parkgrid"
 _MAX_ONGOING_REQUESTS = 1000

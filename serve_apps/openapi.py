@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
-from serve_apps.answers import REF, answer_types
-from serve_apps.permissions import PERMISSIONS, Operation
 from serve_apps.routes import ROUTES
+from serve_apps.web.answers import REF, answer_types
+from serve_apps.web.permissions import PERMISSIONS, Operation
 
 _DESCRIPTION = """\
 Operate a zero-carbon park as a virtual power plant.

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from serve_apps import (
-    routes_dispatch,
-    routes_hands,
-    routes_park,
-    routes_session,
-    routes_system,
-)
+from serve_apps.accounts import session
+from serve_apps.operations import dispatch, hands, park
+from serve_apps.system import audit, probes
 
 ROUTES: list[BaseRoute] = [
-    *routes_park.router.routes,
-    *routes_dispatch.router.routes,
-    *routes_hands.router.routes,
-    *routes_session.router.routes,
-    *routes_system.router.routes,
-    *routes_system.probes.routes,
+    *park.router.routes,
+    *dispatch.router.routes,
+    *hands.router.routes,
+    *session.router.routes,
+    *audit.router.routes,
+    *probes.router.routes,
 ]
 """Complete routes in one flat list: a nested router costs more to search than a read to answer."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from controllers.kernel.errors import DomainError, FencedError, StorageUnavailableError
-from controllers.ports import OutboxRecord
+from controllers.ports.actors import OutboxRecord
 
 OUTBOX_MAX_RECORDS = 200_000
 """Beyond this the oldest unconfirmed records are given up; the gap shows in ``seq``."""

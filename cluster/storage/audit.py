@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
-from cluster.storage.tables import AUDIT_HEAD, AUDIT_LOG
+from cluster.storage.tables.operations import AUDIT_HEAD, AUDIT_LOG
 from controllers.kernel.timebase import require_utc
 from controllers.kernel.wire import Wire
-from controllers.ports import AuditEntry
+from controllers.ports.operations import AuditEntry
 
 _GENESIS = "0" * 64
 _LOCK_HEAD = select(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.digest).with_for_update()

@@ -15,10 +15,10 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from cluster.storage.engine import open_engine, writing
-from cluster.storage.tables import COMMAND_RECORDS, DISPATCHES
+from cluster.storage.tables.operations import COMMAND_RECORDS, DISPATCHES
 from controllers.aggregation.instruction import InstructionState
 from controllers.kernel.wire import Wire
-from controllers.ports import OutboxRecord
+from controllers.ports.actors import OutboxRecord
 
 INSTRUCTION_KIND = "instruction"
 

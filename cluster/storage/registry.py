@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
 
 from cluster.storage.engine import open_engine, reading, writing
-from cluster.storage.tables import (
+from cluster.storage.tables.park import (
     AGGREGATION_RESOURCES,
     AGGREGATIONS,
     PARKS,

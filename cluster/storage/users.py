@@ -7,10 +7,10 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from cluster.storage.audit import AuditFact, append
 from cluster.storage.engine import reading, writing
-from cluster.storage.tables import USERS
+from cluster.storage.tables.accounts import USERS
 from controllers.kernel.errors import ConflictError
 from controllers.kernel.timebase import Clock
-from controllers.ports import User
+from controllers.ports.operations import User
 
 
 def add_user(engine: Engine, user: User, *, by: str, clock: Clock) -> None:

@@ -75,6 +75,29 @@ class ConflictError(PermanentError):
         self.current = current
 
 
+class StaleVersionError(PermanentError):
+    """Somebody changed it since the caller looked.
+
+    Args:
+        subject: what was to be changed.
+        current: the version that stands.
+    """
+
+    def __init__(self, subject: str, current: int) -> None:
+        super().__init__(f"{subject} is now at version {current}; read it again and decide anew")
+        self.subject = subject
+        self.current = current
+
+
+class KeyReusedError(PermanentError):
+    """An idempotency key was used before, for another request."""
+
+    def __init__(self, key: str, subject: str) -> None:
+        super().__init__("this Idempotency-Key was used with another request; use a new key")
+        self.key = key
+        self.subject = subject
+
+
 class InvalidTransitionError(PermanentError):
     """A state machine was given a trigger it has no row for."""
 

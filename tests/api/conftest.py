@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from serve_apps.deps import ApiSettings
+from serve_apps.web.deps import ApiSettings
 from tests.support.api_world import World, open_world
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import jwt
 import pytest
 
-from serve_apps.deps import ApiSettings
-from serve_apps.permissions import PERMISSIONS, Operation, Role
+from serve_apps.web.deps import ApiSettings
+from serve_apps.web.permissions import PERMISSIONS, Operation, Role
 from tests.support.api_world import PASSWORD, World, assert_problem
 
 API = "/api/vpp"

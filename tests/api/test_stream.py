@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from serve_apps.deps import ApiSettings
-from serve_apps.permissions import PERMISSIONS, Operation
+from serve_apps.web.deps import ApiSettings
+from serve_apps.web.permissions import PERMISSIONS, Operation
 from tests.support.api_world import World, open_world
 from tests.support.live_states import make_aggregate_state, make_resource_state
 from tests.support.waiting import eventually

@@ -8,10 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from cluster.storage.database import open_database
 from cluster.storage.engine import migrate, open_engine
 from cluster.storage.operations import SqlOperations
-from controllers.kernel.timebase import SystemClock
-from controllers.ports import IdempotencyRecord
+from controllers.ports.operations import IdempotencyRecord
 from tests.benchmarks.figures import figure, quantiles, report
 
 _N_WRITES = 10_000
@@ -52,12 +52,13 @@ async def main(*, smoke: bool) -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         url = f"sqlite:///{folder}/parkgrid.sqlite"
         migrate(open_engine(url))
-        store = SqlOperations(url, SystemClock())
+        database = open_database(url)
+        store = SqlOperations(database)
         figures: dict[str, object] = {
             f"{n}_clients": await measure(store, n, n_writes) for n in (16, 128)
         }
         figures["1_client_ms"] = (await measure(store, 1, n_writes))["ms"]
-        await asyncio.to_thread(store.close)
+        await asyncio.to_thread(database.close)
     report(figures)
 
 

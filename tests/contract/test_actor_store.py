@@ -19,7 +19,7 @@ import pytest
 from cluster.storage import actor_store
 from cluster.storage.actor_store import SqliteActorStore, open_actor_store
 from controllers.kernel.errors import DomainError, FencedError, StorageUnavailableError
-from controllers.ports import ActorStore
+from controllers.ports.actors import ActorStore
 
 AT = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 

@@ -17,11 +17,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, select, text, update
 
 from cluster.storage.audit import first_broken
+from cluster.storage.database import Database, open_database
 from cluster.storage.engine import migrate, migration_config, open_engine, reading, writing
-from cluster.storage.operations import SqlOperations, open_operations
+from cluster.storage.operations import SqlOperations
 from cluster.storage.records import SqlRecordSink
 from cluster.storage.registry import SqlParkRegistry
-from cluster.storage.tables import AUDIT_HEAD, AUDIT_LOG, COMMAND_RECORDS, DISPATCHES, METADATA
+from cluster.storage.tables.base import METADATA
+from cluster.storage.tables.operations import AUDIT_HEAD, AUDIT_LOG, COMMAND_RECORDS, DISPATCHES
 from cluster.storage.users import add_user, n_users
 from controllers.kernel.errors import ConflictError, NotFoundError
 from controllers.kernel.money import Currency
@@ -32,7 +34,9 @@ from controllers.park import (
     ResourceDefinition,
     TariffDefinition,
 )
-from controllers.ports import IdempotencyRecord, OperationsStore, OutboxRecord, ParkRegistry, User
+from controllers.ports.actors import OutboxRecord
+from controllers.ports.operations import IdempotencyRecord, OperationsStore, User
+from controllers.ports.registry import ParkRegistry
 
 DATABASES = ["sqlite"]
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -86,10 +90,15 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def store(engine: Engine, url: str, clock: ManualClock) -> AsyncIterator[SqlOperations]:
-    store = SqlOperations(url, clock)
-    yield store
-    await asyncio.to_thread(store.close)
+async def database(engine: Engine, url: str, clock: ManualClock) -> AsyncIterator[Database]:
+    database = Database(url, clock)
+    yield database
+    await asyncio.to_thread(database.close)
+
+
+@pytest.fixture
+def store(database: Database) -> SqlOperations:
+    return SqlOperations(database)
 
 
 @pytest.fixture
@@ -238,11 +247,12 @@ async def test_audit_entries_come_newest_first_and_by_subject(
 
 
 async def test_two_stores_write_one_chain(store: SqlOperations, url: str, engine: Engine) -> None:
-    other = open_operations(url)
+    second = open_database(url)
+    other = SqlOperations(second)
     await asyncio.gather(
         *(one.audit("ops", "note", "vpp", {"n": n}) for n in range(40) for one in (store, other))
     )
-    await asyncio.to_thread(other.close)
+    await asyncio.to_thread(second.close)
     with reading(engine) as connection:
         assert first_broken(connection) is None
     assert [entry.seq for entry in await store.audit_entries(100)] == list(range(80, 0, -1))
@@ -298,7 +308,7 @@ async def test_an_added_user_can_be_found(
 
 
 def test_the_factory_can_be_pickled(url: str) -> None:
-    factory = functools.partial(open_operations, url)
+    factory = functools.partial(open_database, url)
     assert pickle.loads(pickle.dumps(factory)).args == (url,)  # noqa: S301 - our own bytes
 
 

@@ -16,21 +16,24 @@ from pathlib import Path
 import pytest
 
 from cluster.storage import group_writer
+from cluster.storage.database import Database
 from cluster.storage.engine import migrate, open_engine, reading
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import SqlRecordSink
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.timebase import SystemClock
-from controllers.ports import IdempotencyRecord, OutboxRecord
+from controllers.ports.actors import OutboxRecord
+from controllers.ports.operations import IdempotencyRecord
 from tests.support.waiting import eventually
 
 _WRITER = """
 import asyncio, sys
-from cluster.storage.operations import open_operations
-from controllers.ports import IdempotencyRecord
+from cluster.storage.database import open_database
+from cluster.storage.operations import SqlOperations
+from controllers.ports.operations import IdempotencyRecord
 
 async def main():
-    store = open_operations(sys.argv[1])
+    store = SqlOperations(open_database(sys.argv[1]))
     async def write(lane):
         n = 0
         while True:
@@ -60,9 +63,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqlOperations]:
-    store = SqlOperations(f"sqlite:///{path}", SystemClock(), answer_within_s=2.5)
-    yield store
-    await asyncio.to_thread(store.close)
+    database = Database(f"sqlite:///{path}", SystemClock(), answer_within_s=2.5)
+    yield SqlOperations(database)
+    await asyncio.to_thread(database.close)
 
 
 @contextmanager
@@ -98,24 +101,26 @@ async def test_a_locked_database_refuses_in_time_and_recovers(
 
 
 async def test_a_write_that_was_not_begun_in_time_is_withdrawn(path: Path) -> None:
-    store = SqlOperations(f"sqlite:///{path}", SystemClock(), answer_within_s=0.2)
+    database = Database(f"sqlite:///{path}", SystemClock(), answer_within_s=0.2)
+    store = SqlOperations(database)
     with locked(path):
         # Once the first write is stuck behind the lock, the second is still queued when time ends.
         first = asyncio.create_task(store.begin(key(1), "dispatch", "vpp", {}))
         await asyncio.sleep(0)
-        await eventually(store._writer._queue.empty, within_s=5.0)
+        await eventually(database._writer._queue.empty, within_s=5.0)
         with pytest.raises(StorageUnavailableError, match=r"no answer within 0\.2 s"):
             await store.begin(key(2), "dispatch", "vpp", {})
         with pytest.raises(StorageUnavailableError):
             await first
-    await asyncio.to_thread(store.close)
+    await asyncio.to_thread(database.close)
     rows = sqlite3.connect(path).execute("SELECT key FROM idempotency_keys").fetchall()
     assert ("k-2",) not in rows
 
 
 async def test_a_full_queue_refuses_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_writer, "MAX_PENDING", 3)
-    store = SqlOperations(f"sqlite:///{path}", SystemClock(), answer_within_s=5.0)
+    database = Database(f"sqlite:///{path}", SystemClock(), answer_within_s=5.0)
+    store = SqlOperations(database)
     with locked(path):
         results = await asyncio.gather(
             *(store.begin(key(n), "dispatch", "vpp", {}) for n in range(10)),
@@ -123,14 +128,15 @@ async def test_a_full_queue_refuses_at_once(path: Path, monkeypatch: pytest.Monk
         )
     refused = [str(result) for result in results if isinstance(result, StorageUnavailableError)]
     assert any("3 writes are waiting" in reason for reason in refused)
-    await asyncio.to_thread(store.close)
+    await asyncio.to_thread(database.close)
 
 
 async def test_a_missing_table_is_not_taken_for_a_lost_key(tmp_path: Path) -> None:
-    store = SqlOperations(f"sqlite:///{tmp_path / 'new.sqlite'}", SystemClock())
+    database = Database(f"sqlite:///{tmp_path / 'new.sqlite'}", SystemClock())
+    store = SqlOperations(database)
     with pytest.raises(StorageUnavailableError, match="no such table"):
         await store.begin(key(1), "dispatch", "vpp", {})
-    await asyncio.to_thread(store.close)
+    await asyncio.to_thread(database.close)
 
 
 def test_a_directory_that_is_gone_is_unavailable(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from fastapi import FastAPI
 
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
-from controllers.ports import User
+from controllers.ports.operations import User
+from serve_apps.accounts.passwords import hash_password
 from serve_apps.api import build_api
-from serve_apps.deps import ApiDeps, ApiSettings
-from serve_apps.passwords import hash_password
-from serve_apps.permissions import Role
-from serve_apps.tokens import Tokens
+from serve_apps.web.deps import ApiDeps, ApiSettings
+from serve_apps.web.permissions import Role
+from serve_apps.web.tokens import Tokens
 from tests.support.fakes import FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import (
     NOW,

@@ -28,10 +28,10 @@ from controllers.kernel.ids import RandomIds
 from controllers.kernel.states import Contender, Envelope, Health, Priority, Quality, Rung
 from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition, ResourceDefinition
-from controllers.ports import User
+from controllers.ports.operations import User
+from serve_apps.accounts.passwords import hash_password
 from serve_apps.api import build_api
-from serve_apps.deps import ApiDeps, ApiSettings
-from serve_apps.passwords import hash_password
+from serve_apps.web.deps import ApiDeps, ApiSettings
 from tests.support.fakes import FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import make_aggregate_state, make_resource_state
 

@@ -28,7 +28,9 @@ from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.timebase import Clock, DeliveryPeriod
 from controllers.kernel.wire import encode
 from controllers.park import ParkDefinition
-from controllers.ports import Amendment, AuditEntry, Delta, IdempotencyRecord, User
+from controllers.ports.control import Amendment
+from controllers.ports.live import Delta
+from controllers.ports.operations import AuditEntry, IdempotencyRecord, User
 
 _ENDED = (InstructionState.COMPLETED, InstructionState.CANCELLED, InstructionState.FAILED)
 

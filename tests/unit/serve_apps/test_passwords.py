@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from serve_apps.deps import ApiSettings
-from serve_apps.passwords import Backoff, hash_password, verify_password
+from serve_apps.accounts.passwords import Backoff, hash_password, verify_password
+from serve_apps.web.deps import ApiSettings
 from tests.support.live_states import NOW
 
 SETTINGS = ApiSettings(

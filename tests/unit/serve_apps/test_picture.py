@@ -6,7 +6,7 @@ import json
 from datetime import timedelta
 
 from controllers.kernel.timebase import ManualClock
-from serve_apps.picture import LivePicture
+from serve_apps.live.picture import LivePicture
 from tests.support.fakes import FakeLiveView
 from tests.support.live_states import NOW, make_aggregate_state, make_resource_state
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from controllers.kernel import errors
-from serve_apps.problems import FieldError, refusal_of
+from serve_apps.web.problems import FieldError, refusal_of
 
 CASES: list[tuple[errors.ParkgridError, int]] = [
     (errors.DomainError("target_kw", 9e9, "must be at most 2500 kW"), 422),
     (errors.NotFoundError("dispatch", "x"), 404),
     (errors.ConflictError("overlaps d-1; amend or cancel it", current="d-1"), 409),
+    (errors.StaleVersionError("the template", 4), 412),
+    (errors.KeyReusedError("k-1", "d-1"), 422),
     (errors.InvalidTransitionError("instruction", "completed", "amend"), 409),
     (errors.ActorUnavailableError("aggregate:site"), 503),
     (errors.StorageUnavailableError("the disk of host db-7 is full"), 503),

@@ -1,0 +1,9 @@
+"""The SQL tables, portable between SQLite, PostgreSQL and MariaDB; migrations create the same.
+
+Names of the ``vpp_*`` tables are those the operators' other systems already use.
+"""
+
+from cluster.storage.tables import accounts, operations, park
+from cluster.storage.tables.base import METADATA
+
+__all__ = ["METADATA", "accounts", "operations", "park"]

@@ -1,0 +1,80 @@
+"""What was done: audit chain, idempotency keys, dispatches, records of actors."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    String,
+    Table,
+)
+
+from cluster.storage.tables.base import ID, LONG_TEXT, METADATA, PRINCIPAL, UtcInstant
+
+AUDIT_LOG = Table(
+    "audit_log",
+    METADATA,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcInstant, nullable=False),
+    Column("principal", PRINCIPAL, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(255), nullable=False),
+    # Text, not JSON: the digest covers these very bytes.
+    Column("data", LONG_TEXT, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Index(None, "subject", "seq"),
+)
+
+AUDIT_HEAD = Table(
+    "audit_head",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+IDEMPOTENCY_KEYS = Table(
+    "idempotency_keys",
+    METADATA,
+    Column("principal", PRINCIPAL, primary_key=True),
+    Column("key", PRINCIPAL, primary_key=True),
+    Column("fingerprint", String(128), nullable=False),
+    Column("subject_id", String(255), nullable=False),
+    Column("status", Integer),
+    Column("response", LONG_TEXT),
+    Column("created_at", UtcInstant, nullable=False),
+)
+
+DISPATCHES = Table(
+    "vpp_dispatches",
+    METADATA,
+    Column("id", PRINCIPAL, primary_key=True),
+    Column("aggregation_id", ID, nullable=False),
+    Column("target_kw", Double, nullable=False),
+    Column("start_at", UtcInstant, nullable=False),
+    Column("end_at", UtcInstant, nullable=False),
+    Column("ramp_kw_per_min", Double),
+    Column("issued_by", PRINCIPAL, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("note", LONG_TEXT, nullable=False),
+    Column("recorded_at", UtcInstant, nullable=False),
+    # Last outbox record folded in.
+    Column("record_seq", BigInteger, nullable=False),
+    Index(None, "aggregation_id", "start_at"),
+)
+
+COMMAND_RECORDS = Table(
+    "command_records",
+    METADATA,
+    Column("actor_id", ID, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(64), nullable=False),
+    Column("at", UtcInstant, nullable=False),
+    Column("data", JSON, nullable=False),
+    Index(None, "at"),
+)

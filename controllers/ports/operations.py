@@ -1,0 +1,81 @@
+"""Users, idempotency, audit and wanted kills, as the API needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from controllers.kernel.wire import Wire
+
+
+class User(Wire):
+    """An account."""
+
+    username: str
+    password_hash: str
+    roles: list[str]
+    disabled: bool = False
+
+
+class IdempotencyRecord(Wire):
+    """The first use of an idempotency key by a principal."""
+
+    key: str
+    principal: str
+    fingerprint: str
+    """Hash of method, path and body."""
+    subject_id: str
+    """Id the first use created; a repeat re-drives the same one."""
+    status: int | None = None
+    response: str | None = None
+    """Stored answer, once there is one."""
+
+
+class AuditEntry(Wire):
+    """One link of the audit chain."""
+
+    seq: int
+    at: datetime
+    principal: str
+    action: str
+    subject: str
+    data: dict[str, object]
+    digest: str
+    """SHA-256 over the previous digest and this entry."""
+
+
+class OperationsStore(Protocol):
+    """Users, idempotency, audit and wanted kills; every write durable on return."""
+
+    async def user(self, username: str) -> User | None:
+        """Return an account."""
+        ...
+
+    async def begin(
+        self, record: IdempotencyRecord, action: str, subject: str, data: Mapping[str, object]
+    ) -> IdempotencyRecord:
+        """Insert an idempotency record with its audit entry, or return the one that stands."""
+        ...
+
+    async def finish(self, principal: str, key: str, status: int, response: str) -> None:
+        """Store the answer of an idempotent request."""
+        ...
+
+    async def audit(
+        self, principal: str, action: str, subject: str, data: Mapping[str, object]
+    ) -> None:
+        """Append an audit entry (hash-chained)."""
+        ...
+
+    async def audit_entries(self, limit: int, subject: str | None = None) -> list[AuditEntry]:
+        """Return the newest entries, newest first."""
+        ...
+
+    async def want_kill(self, resource_ids: Sequence[str], on: bool, principal: str) -> None:
+        """Note which kill switches are wanted on or off, before the actors are asked."""
+        ...
+
+    async def ping(self) -> None:
+        """Answer, or raise StorageUnavailableError."""
+        ...

@@ -1,0 +1,1 @@
+"""The live picture of a replica, and its stream to clients."""

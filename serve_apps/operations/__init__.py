@@ -1,0 +1,1 @@
+"""The operator's routes: the park, its dispatches, and taking things in hand."""

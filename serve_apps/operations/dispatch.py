@@ -1,0 +1,280 @@
+"""Dispatch: issue, list, follow, amend, cancel.
+
+A dispatch id is ``{aggregate}.{unique part}``, so whoever holds the id can reach its owner without
+a look-up table. The unique part sorts by time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from controllers.aggregation.instruction import DeliveryReport, Instruction, InstructionState
+from controllers.kernel.errors import (
+    ConflictError,
+    NotFoundError,
+    StaleVersionError,
+    TemporaryError,
+)
+from controllers.park import AggregateDefinition
+from controllers.ports.control import Amendment
+from serve_apps.operations.bodies import AmendBody, DispatchBody
+from serve_apps.operations.park import require_aggregate
+from serve_apps.operations.views import DispatchPage
+from serve_apps.operations.windows import check_end, check_window
+from serve_apps.web.acts import IdempotencyKey
+from serve_apps.web.answers import answers, respond
+from serve_apps.web.bodies import ReasonBody
+from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.idempotency import KeyedRequest, once
+from serve_apps.web.middleware import PREFIX
+from serve_apps.web.permissions import Operation
+from serve_apps.web.problems import RefusedError, refuse_field
+from serve_apps.web.records import audited
+from serve_apps.web.tokens import Caller, GuardedRoute, Principal
+from serve_apps.web.versions import IfMatch, etag, required_version, seen_version
+
+router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)
+
+_MAX_SCANNED = 1000
+"""Instructions asked of each aggregate for one page."""
+
+
+@router.post(
+    "/aggregations/{aggregation_id}/dispatch",
+    **answers(
+        Instruction, Operation.DISPATCH_CREATE, 400, 404, 409, 413, 415, 422, 503, status=202
+    ),
+)
+async def dispatch(
+    *,
+    request: Request,
+    aggregation_id: str,
+    body: DispatchBody,
+    deps: Deps,
+    caller: Caller,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Dispatch an aggregate to a net power over a window; follow it under ``Location``.
+
+    Repeating the request with the same ``Idempotency-Key`` never dispatches twice.
+    """
+    definition = require_aggregate(deps.park(), aggregation_id)
+    if idempotency_key is None:
+        detail = "send a header Idempotency-Key, so that a repeat cannot dispatch twice"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "idempotency-key-required", detail)
+    keyed = KeyedRequest(
+        key=idempotency_key,
+        operation=Operation.DISPATCH_CREATE,
+        path=f"/aggregations/{aggregation_id}/dispatch",
+        location=f"{PREFIX}/dispatches",
+        subject_id=f"{aggregation_id}.{deps.ids.new('d')}",
+        body=body,
+        audit={"aggregation": aggregation_id, **body.model_dump(mode="json")},
+    )
+
+    async def act(dispatch_id: str, repeated: bool) -> Response:
+        if repeated:
+            standing = await _standing(deps, aggregation_id, dispatch_id)
+            if standing is not None:
+                return respond(standing, HTTPStatus.ACCEPTED)
+        instruction = _instruction(deps, definition, body, dispatch_id, caller)
+        return respond(await deps.control.submit(instruction), HTTPStatus.ACCEPTED)
+
+    return await once(request, deps, caller, keyed, act)
+
+
+@router.get("/dispatches", **answers(DispatchPage, Operation.DISPATCH_READ, 404, 422))
+async def list_dispatches(
+    deps: Deps,
+    aggregation: str | None = None,
+    state: InstructionState | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+) -> Response:
+    """Return dispatches, newest first; ``next_cursor`` continues where a page ended."""
+    park = deps.park()
+    ids = [a.id for a in park.aggregates]
+    if aggregation is not None:
+        ids = [require_aggregate(park, aggregation).id]
+    before = _read_cursor(cursor)
+    found, unavailable = await _gather(deps, ids)
+    items = sorted(
+        (
+            i
+            for i in found
+            if (state is None or i.state == state) and (before is None or _place(i) < before)
+        ),
+        key=_place,
+        reverse=True,
+    )
+    more = len(items) > limit
+    page = items[:limit]
+    return respond(
+        DispatchPage(
+            items=page,
+            next_cursor=_write_cursor(page[-1]) if more else None,
+            unavailable=unavailable,
+        )
+    )
+
+
+@router.get(
+    "/dispatches/{dispatch_id}", **answers(DeliveryReport, Operation.DISPATCH_READ, 404, 503)
+)
+async def get_dispatch(dispatch_id: str, deps: Deps) -> Response:
+    """Return the delivery report: what was asked, what the meters said, and by whom."""
+    report = await deps.control.instruction(_owner(deps, dispatch_id), dispatch_id)
+    return respond(report, headers=etag(report.instruction.version))
+
+
+@router.patch(
+    "/dispatches/{dispatch_id}",
+    **answers(Instruction, Operation.DISPATCH_AMEND, 404, 409, 412, 413, 415, 422, 428, 503),
+)
+async def amend_dispatch(
+    dispatch_id: str,
+    body: AmendBody,
+    deps: Deps,
+    caller: Caller,
+    if_match: IfMatch = None,
+) -> Response:
+    """Change target, end or ramp of a dispatch; name the version you saw in ``If-Match``."""
+    owner = _owner(deps, dispatch_id)
+    version = required_version(if_match)
+    standing = (await deps.control.instruction(owner, dispatch_id)).instruction
+    _require_version(standing, version)
+    if body.end_at is not None:
+        check_end(standing.start_at, body.end_at, deps.clock.now())
+    change = Amendment(
+        target_kw=body.target_kw,
+        end_at=body.end_at,
+        ramp_kw_per_min=body.ramp_kw_per_min,
+        reason=body.reason,
+    )
+    data = {"version": version, **body.model_dump(mode="json", exclude_none=True)}
+    async with audited(deps.store, caller, Operation.DISPATCH_AMEND, dispatch_id, data):
+        try:
+            amended = await deps.control.amend(owner, dispatch_id, version, change, caller.username)
+        except ConflictError:
+            # Someone may have been faster between our look and our change.
+            report = await deps.control.instruction(owner, dispatch_id)
+            _require_version(report.instruction, version)
+            raise
+    return respond(amended, headers=etag(amended.version))
+
+
+@router.post(
+    "/dispatches/{dispatch_id}/cancel",
+    **answers(Instruction, Operation.DISPATCH_CANCEL, 404, 409, 412, 413, 415, 422, 503),
+)
+async def cancel_dispatch(
+    dispatch_id: str,
+    body: ReasonBody,
+    deps: Deps,
+    caller: Caller,
+    if_match: IfMatch = None,
+) -> Response:
+    """End a dispatch now; repeating it on a cancelled one succeeds.
+
+    ``If-Match`` is optional here: stopping must not fail because someone amended meanwhile.
+    """
+    owner = _owner(deps, dispatch_id)
+    version = seen_version(if_match)
+    if version is not None:
+        _require_version((await deps.control.instruction(owner, dispatch_id)).instruction, version)
+    data = {"reason": body.reason}
+    async with audited(deps.store, caller, Operation.DISPATCH_CANCEL, dispatch_id, data):
+        cancelled = await deps.control.cancel(
+            owner, dispatch_id, version, caller.username, body.reason
+        )
+    return respond(cancelled, headers=etag(cancelled.version))
+
+
+def _instruction(
+    deps: ApiDeps,
+    definition: AggregateDefinition,
+    body: DispatchBody,
+    dispatch_id: str,
+    caller: Principal,
+) -> Instruction:
+    now = deps.clock.now()
+    start_at, end_at = body.window(now)
+    check_window(start_at, end_at, now)
+    return Instruction(
+        id=dispatch_id,
+        aggregate_id=definition.id,
+        target_kw=body.target_kw,
+        start_at=start_at,
+        end_at=end_at,
+        ramp_kw_per_min=body.ramp_kw_per_min,
+        reason=body.reason,
+        issued_by=caller.username,
+        issued_at=now,
+        tolerance_kw=max(definition.tolerance_kw, definition.tolerance_frac * abs(body.target_kw)),
+    )
+
+
+async def _standing(deps: ApiDeps, owner: str, dispatch_id: str) -> Instruction | None:
+    try:
+        return (await deps.control.instruction(owner, dispatch_id)).instruction
+    except NotFoundError:
+        return None
+
+
+async def _gather(deps: ApiDeps, ids: list[str]) -> tuple[list[Instruction], list[str]]:
+    results = await asyncio.gather(
+        *(deps.control.instructions(id_, _MAX_SCANNED) for id_ in ids), return_exceptions=True
+    )
+    found: list[Instruction] = []
+    unavailable: list[str] = []
+    for id_, result in zip(ids, results, strict=True):
+        if isinstance(result, TemporaryError):
+            unavailable.append(id_)
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            found += result
+    return found, unavailable
+
+
+def _owner(deps: ApiDeps, dispatch_id: str) -> str:
+    aggregate_id, _, rest = dispatch_id.partition(".")
+    if not rest or deps.park().aggregate(aggregate_id) is None:
+        raise NotFoundError("dispatch", dispatch_id)
+    return aggregate_id
+
+
+def _require_version(standing: Instruction, version: int) -> None:
+    if standing.version != version:
+        raise StaleVersionError("the dispatch", standing.version)
+
+
+def _place(instruction: Instruction) -> tuple[datetime, str]:
+    return instruction.issued_at, instruction.id
+
+
+def _write_cursor(last: Instruction) -> str:
+    text = f"{last.issued_at.isoformat()}|{last.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        instant, _, id_ = base64.urlsafe_b64decode(cursor).decode().partition("|")
+        issued_at = datetime.fromisoformat(instant)
+    except ValueError as error:
+        raise refuse_field(
+            "cursor", "must be the next_cursor of an earlier page", value=cursor, place="query"
+        ) from error
+    if issued_at.tzinfo is None:
+        raise refuse_field("cursor", "must be the next_cursor of an earlier page", place="query")
+    return issued_at, id_

@@ -1,0 +1,122 @@
+"""Answers of operations, encoded straight from these types.
+
+Live states and delivery reports are the inner types themselves, so that what an operator reads is
+what control believed. Power in kW, injection positive; energy in kWh; ages in seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from controllers.aggregation.instruction import Instruction
+from controllers.kernel.money import Currency
+from controllers.kernel.states import AggregateState, Contender, ResourceState
+from controllers.kernel.wire import Wire
+from controllers.park import AggregateDefinition, ResourceDefinition, TariffDefinition
+
+
+class ParkView(Wire):
+    """The park as defined."""
+
+    id: str
+    name: str
+    timezone: str
+    currency: Currency
+    tariff: list[TariffDefinition]
+    n_resources: int
+    n_aggregates: int
+    roots: list[str]
+    """Aggregates that are nobody's member."""
+
+
+class ControlView(Wire):
+    """Who commands a resource now: who won the last arbitration, why and until when."""
+
+    winner: str | None
+    reason: str
+    until: datetime | None
+    contenders: list[Contender]
+
+
+class ResourceView(Wire):
+    """One resource: as defined, as it lives, and who commands it."""
+
+    definition: ResourceDefinition
+    aggregates: list[str]
+    """Aggregates that list it; the first is its home."""
+    age_s: float | None
+    """Since the meter was read; None when it never was."""
+    state: ResourceState | None
+    """None until its actor has spoken."""
+    control: ControlView | None
+
+
+class AggregateView(Wire):
+    """One aggregate: as defined and as it lives."""
+
+    definition: AggregateDefinition
+    parents: list[str]
+    age_s: float | None
+    """Since its state was published."""
+    state: AggregateState | None
+
+
+class ResourceList(Wire):
+    """All resources."""
+
+    items: list[ResourceView]
+
+
+class AggregateList(Wire):
+    """All aggregates."""
+
+    items: list[AggregateView]
+
+
+class LivePictureView(Wire):
+    """The whole live picture."""
+
+    as_of: datetime
+    connected: bool
+    """Whether the feed is up; when False the picture is ageing."""
+    resources: list[ResourceState]
+    aggregates: list[AggregateState]
+
+
+class DispatchPage(Wire):
+    """Dispatches, newest first."""
+
+    items: list[Instruction]
+    next_cursor: str | None
+    unavailable: list[str]
+    """Aggregates that did not answer; their dispatches are missing here."""
+
+
+class OverrideView(Wire):
+    """An override as taken."""
+
+    resource_id: str
+    target_kw: float
+    until: datetime
+    reason: str
+
+
+class KillOutcome(Wire):
+    """What became of one resource's kill switch."""
+
+    resource_id: str
+    done: bool
+    """Durable at the resource's actor; False is pending and is tried again."""
+    detail: str | None
+
+
+class KillView(Wire):
+    """What became of a kill switch, resource by resource."""
+
+    killed: bool
+    """What was asked: True stops, False releases."""
+    recorded: bool
+    """Wanted state and audit entry are in the database; False: stopped all the same."""
+    n_done: int
+    n_pending: int
+    resources: list[KillOutcome]

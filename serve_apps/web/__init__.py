@@ -1,0 +1,1 @@
+"""What every route stands on: gate, envelope, problems, idempotency, declared answers."""

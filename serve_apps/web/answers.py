@@ -1,0 +1,63 @@
+"""Declares what a route answers, for the OpenAPI document: one call per route.
+
+Answers are msgspec types; their schemas are generated from the types themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+
+from controllers.kernel.wire import Wire, encode
+from serve_apps.web.permissions import Operation
+from serve_apps.web.problems import MEDIA_TYPE, ProblemDocument
+
+REF = "#/components/schemas/{name}"
+"""Where a type's schema stands in the document."""
+_ALWAYS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name=ProblemDocument.__name__)}}}
+
+answer_types: set[type[Wire]] = {ProblemDocument}
+"""Every type some route answers with."""
+
+
+def answers(
+    view: type[Wire] | None,
+    operation: Operation | None,
+    *problems: int,
+    status: int = HTTPStatus.OK,
+    also: int | None = None,
+) -> dict[str, Any]:
+    """Return the keyword arguments that declare a route.
+
+    Args:
+        view: type of the answer; None with status 204.
+        operation: what the caller must be permitted to do; None makes the route public.
+        problems: statuses of refusals, besides 401 and 403 of a route that is not public.
+        status: status of success.
+        also: second status with the same body.
+    """
+    refusals = (*(_ALWAYS if operation else ()), *map(HTTPStatus, problems))
+    responses: dict[int | str, dict[str, Any]] = {
+        int(code): {"description": code.phrase, "content": _PROBLEM} for code in sorted(refusals)
+    }
+    for code in filter(None, (status, also)):
+        responses[int(code)] = {"description": HTTPStatus(code).phrase}
+        if view is not None:
+            answer_types.add(view)
+            schema = {"$ref": REF.format(name=view.__name__)}
+            responses[int(code)]["content"] = {"application/json": {"schema": schema}}
+    return {
+        "status_code": int(status),
+        "response_model": None,
+        "responses": responses,
+        "openapi_extra": {"x-operation": None if operation is None else operation.value},
+    }
+
+
+def respond(view: Wire, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON answer."""
+    return Response(encode(view), status, headers, "application/json")

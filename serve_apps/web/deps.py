@@ -1,0 +1,87 @@
+"""What the API is built from: the ports it talks to, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from controllers.kernel.errors import ConfigError
+from controllers.kernel.ids import IdSource
+from controllers.kernel.timebase import Clock
+from controllers.park import ParkDefinition
+from controllers.ports.control import ControlPlane
+from controllers.ports.live import LiveView
+from controllers.ports.operations import OperationsStore
+
+MIN_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """Limits and lifetimes of the API.
+
+    Raises:
+        ConfigError: the secret is shorter than 32 bytes.
+    """
+
+    jwt_secret: str = field(repr=False)
+    """Key of the token signatures (HS256); at least 32 bytes."""
+    access_lifetime_s: float = 900.0
+    """Short, because an access token carries its roles until it ends."""
+    refresh_lifetime_s: float = 43_200.0
+    """One shift; roles and account are read anew at each refresh."""
+    ingress_sends_request_id: bool = False
+    """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
+    max_body_bytes: int = 1_048_576
+    live_refresh_s: float = 0.1
+    """The whole live picture is encoded at most this often."""
+    store_timeout_s: float = 2.0
+    """How long a probe or a kill waits for the database."""
+    stream_max_clients: int = 200
+    """WebSocket connections per replica, waiting for log-in included."""
+    stream_auth_timeout_s: float = 5.0
+    stream_flush_s: float = 0.1
+    """Least time between two messages of changes to one client."""
+    stream_heartbeat_s: float = 5.0
+    stream_send_timeout_s: float = 10.0
+    """A client that takes longer to accept one message is dropped."""
+    stream_max_pending: int = 20_000
+    """Subjects with an unsent change per client; above any park's count."""
+    login_free_attempts: int = 5
+    """Failures in a row before each further one doubles the wait."""
+    login_max_wait_s: float = 300.0
+    login_max_tracked: int = 10_000
+    """Names with recent failures remembered per replica; the oldest is forgotten first."""
+
+    def __post_init__(self) -> None:
+        if len(self.jwt_secret.encode()) < MIN_SECRET_BYTES:
+            raise ConfigError("api", [f"jwt_secret: must be at least {MIN_SECRET_BYTES} bytes"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiDeps:
+    """Everything the API reaches; ports only, so that tests run it over fakes."""
+
+    park: Callable[[], ParkDefinition]
+    """Returns the park as currently defined; called per request, so it must be cheap."""
+    live: LiveView
+    control: ControlPlane
+    store: OperationsStore
+    clock: Clock
+    ids: IdSource
+    settings: ApiSettings
+
+
+async def deps_of(connection: HTTPConnection) -> ApiDeps:
+    """Return what the application of this request was built from.
+
+    Async, because the framework sends plain functions to a thread.
+    """
+    return cast(ApiDeps, connection.app.state.deps)
+
+
+Deps = Annotated[ApiDeps, Depends(deps_of)]
