@@ -136,6 +136,7 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
         database_url=database_url,
         actors=home.actors,
         jwt_secret_file=home.jwt_secret_file,
+        seal_keys_file=home.seal_keys_file,
         mqtt=mqtt,
     )
     stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))

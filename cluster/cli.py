@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 users = typer.Typer(help="Accounts of people and programs.", no_args_is_help=True)
 app.add_typer(users, name="user")
+stored_secrets = typer.Typer(help="Secrets that are stored sealed.", no_args_is_help=True)
+app.add_typer(stored_secrets, name="secrets")
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Data directory. [default: .parkgrid]")
@@ -127,6 +129,15 @@ def audit(home: HomeOption = None) -> None:
     from cluster.cli_accounts import check_audit  # noqa: PLC0415
 
     check_audit(load_settings(home=home))
+
+
+@stored_secrets.command("rotate")
+@_explained
+def rotate_secrets(home: HomeOption = None) -> None:
+    """Draw a new key and seal every stored secret with it; a running park follows by itself."""
+    from cluster.cli_accounts import rotate_seal_keys  # noqa: PLC0415
+
+    rotate_seal_keys(load_settings(home=home))
 
 
 app.command(cls=ManyValues)(_explained(day))

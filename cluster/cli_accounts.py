@@ -13,10 +13,13 @@ from sqlalchemy import Engine, select
 from cluster.accounts import create_user, mint_token
 from cluster.bootstrap import database_url_of
 from cluster.home import Home
+from cluster.secret_box import FileSecretBox
 from cluster.settings import Settings
 from cluster.storage.audit import first_broken
 from cluster.storage.engine import migrate, open_engine, reading
+from cluster.storage.sealing import reseal_all
 from cluster.storage.tables.operations import AUDIT_HEAD
+from controllers.kernel.timebase import SystemClock
 
 
 @contextmanager
@@ -66,3 +69,19 @@ def check_audit(settings: Settings) -> None:
         typer.echo(f"The audit chain is broken at entry {broken_at}", err=True)
         raise typer.Exit(1)
     typer.echo(f"The audit chain is whole: {n_entries} entries")
+
+
+def rotate_seal_keys(settings: Settings) -> None:
+    """Replace the key of the stored secrets and seal them all anew.
+
+    Raises:
+        SealBrokenError: a stored secret cannot be opened; nothing stored was changed.
+        StorageUnavailableError: the database does not answer; nothing stored was changed.
+    """
+    with _database(settings) as (home, engine):
+        box = FileSecretBox(home.seal_keys_file)
+        # Until everything is sealed anew every old key stays: stopping half way loses nothing.
+        box.add_key()
+        n_secrets = reseal_all(engine, box, SystemClock())
+        box.drop_old_keys()
+    typer.echo(f"Sealed {n_secrets} stored secrets with a new key")

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from cluster.broker_access import write_private
+from cluster.secret_box import new_seal_key
 from controllers.kernel.errors import ConfigError
 from controllers.kernel.wire import Wire, decode, encode
 
@@ -79,6 +80,14 @@ class Home:
         path = self.secrets / "jwt"
         if not path.exists():
             write_private(path, secrets.token_urlsafe(_SECRET_BYTES) + "\n")
+        return path
+
+    @property
+    def seal_keys_file(self) -> Path:
+        """The keys that seal stored secrets; drawn if there are none."""
+        path = self.secrets / "seal"
+        if not path.exists():
+            write_private(path, new_seal_key() + "\n")
         return path
 
     @contextmanager

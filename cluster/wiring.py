@@ -44,6 +44,8 @@ class Wiring:
     actors: Path
     """Directory of the actors' durable state."""
     jwt_secret_file: Path
+    seal_keys_file: Path
+    """For ``FileSecretBox``, which opens and seals what stores keep secret."""
     mqtt: MqttSettings
 
     def outside(self) -> Outside:

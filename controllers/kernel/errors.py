@@ -108,6 +108,10 @@ class InvalidTransitionError(PermanentError):
         self.trigger = trigger
 
 
+class SealBrokenError(PermanentError):
+    """A stored secret cannot be opened: it was changed, or its key is gone."""
+
+
 class CurrencyMismatchError(PermanentError):
     """Two amounts in different currencies were combined."""
 

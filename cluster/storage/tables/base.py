@@ -41,6 +41,17 @@ PRINCIPAL = String(128)
 # MariaDB's TEXT ends at 64 kB.
 LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
+
+class Sealed(TypeDecorator[str]):
+    """A secret as a SecretBox sealed it; rotation of the keys finds every column of this type.
+
+    Sealing and opening is the store's own act: the column holds what it is given.
+    """
+
+    impl = LONG_TEXT
+    cache_ok = True
+
+
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
