@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, insert, select
 
 from cluster.storage.database import Database
-from cluster.storage.engine import migrate, open_engine
 from cluster.storage.operations import SqlOperations
 from cluster.storage.paging import page_of
 from cluster.storage.tables.park import WANTED_KILLS
@@ -31,12 +29,8 @@ class Kill(Wire):
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite:///{tmp_path / 'parkgrid.sqlite'}"
-    engine = open_engine(url)
-    migrate(engine)
-    engine.dispose()
-    database = Database(url, ManualClock(NOW))
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, ManualClock(NOW))
     yield database
     await asyncio.to_thread(database.close)
 

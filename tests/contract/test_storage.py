@@ -1,4 +1,4 @@
-"""The SQL stores keep their ports' contracts, on every database named in ``DATABASES``."""
+"""The SQL stores keep their ports' contracts, on every kind of database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import pickle
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,7 +17,14 @@ from sqlalchemy import Engine, inspect, select, text, update
 
 from cluster.storage.audit import first_broken
 from cluster.storage.database import Database, open_database
-from cluster.storage.engine import migrate, migration_config, open_engine, reading, writing
+from cluster.storage.engine import (
+    migrate,
+    migrating,
+    migration_config,
+    open_engine,
+    reading,
+    writing,
+)
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import SqlRecordSink
 from cluster.storage.registry import SqlParkRegistry
@@ -38,7 +44,6 @@ from controllers.ports.actors import OutboxRecord
 from controllers.ports.operations import IdempotencyRecord, OperationsStore, User
 from controllers.ports.registry import ParkRegistry
 
-DATABASES = ["sqlite"]
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 BOX = ResourceDefinition(
@@ -69,17 +74,15 @@ PARK = ParkDefinition(
 )
 
 
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database."""
-    return f"{request.param}:///{tmp_path / 'parkgrid.sqlite'}"
+@pytest.fixture
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
     """Yield an engine on a migrated database."""
     engine = open_engine(url)
-    migrate(engine)
     yield engine
     engine.dispose()
 
@@ -136,16 +139,21 @@ def test_migrating_again_keeps_what_is_there(engine: Engine, registry: SqlParkRe
 
 
 def test_migrations_go_down_and_up_again_with_data(
-    engine: Engine, registry: SqlParkRegistry
+    empty_database_url: str, clock: ManualClock
 ) -> None:
+    engine = open_engine(empty_database_url)
+    registry = SqlParkRegistry(empty_database_url, clock)
+    migrate(engine)
     registry.save(PARK)
-    with writing(engine) as connection:
+    with migrating(engine) as connection:
         command.downgrade(migration_config(connection), "base")
     assert set(inspect(engine).get_table_names()) == {"alembic_version"}
     migrate(engine)
     assert registry.version() == 0
     registry.save(PARK)
     assert registry.load() == PARK
+    registry.close()
+    engine.dispose()
 
 
 # --- registry
@@ -201,6 +209,13 @@ async def test_keys_of_two_principals_do_not_meet(store: SqlOperations) -> None:
     await store.begin(key(principal="anna"), "dispatch", "vpp", {})
     second = key(principal="ben", fingerprint="x")
     assert await store.begin(second, "dispatch", "vpp", {}) == second
+
+
+@pytest.mark.parametrize("other", ["Key-1", "key-1 ", "k\u00e9y-1"])
+async def test_keys_that_look_alike_do_not_meet(store: SqlOperations, other: str) -> None:
+    await store.begin(key(), "dispatch", "vpp", {})
+    record = msgspec.structs.replace(key(fingerprint="x"), key=other)
+    assert await store.begin(record, "dispatch", "vpp", {}) == record
 
 
 async def test_a_finished_key_gives_its_answer(store: SqlOperations) -> None:
