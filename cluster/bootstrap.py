@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 import httpx
+from pydantic import SecretStr
 
 from actors.links.mqtt import MqttSettings
 from cluster.accounts import ensure_operator
@@ -134,6 +135,8 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
 
     wiring = Wiring(
         database_url=database_url,
+        database_read_url=_revealed(settings.database_read_url),
+        redis_url=_revealed(settings.redis_url),
         actors=home.actors,
         jwt_secret_file=home.jwt_secret_file,
         seal_keys_file=home.seal_keys_file,
@@ -158,6 +161,10 @@ def database_url_of(settings: Settings, home: Home) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return home.database_url
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def prepare_database(url: str, wanted: ParkDefinition | None, say: Say) -> ParkDefinition:

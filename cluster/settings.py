@@ -1,8 +1,8 @@
 """The settings of an installation: from the environment (``PARKGRID_...``), refused when unknown.
 
 Secrets are named by file, never written here: the files of the data directory, and those that
-``broker_password_file`` and ``broker_key_file`` point to. The one value that may hold a password,
-the database URL, is shown only to who asks for it by name.
+``broker_password_file`` and ``broker_key_file`` point to. The values that may hold a password,
+the URLs, are shown only to who asks for them by name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(8000, ge=1, le=65_535)
     database_url: SecretStr | None = None
-    """SQLAlchemy URL; none keeps SQLite in the data directory."""
+    """sqlite, postgresql, mysql or mariadb; none keeps SQLite in the data directory."""
+    database_read_url: SecretStr | None = None
+    """A read replica of that database; none reads everything from it."""
+    redis_url: SecretStr | None = None
+    """Shares rate limits between replicas of the API; none counts in each."""
     broker_host: str | None = None
     """An MQTT broker that runs elsewhere; none starts the embedded one."""
     broker_port: int | None = Field(None, ge=1, le=65_535)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.handles import RayControlPlane
@@ -23,7 +23,9 @@ from cluster.storage.actor_store import open_actor_store
 from cluster.storage.database import Database
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import open_record_sink
+from cluster.storage.redis import open_redis, ping
 from cluster.storage.registry import SqlParkRegistry, open_registry
+from cluster.storage.replica import Replica
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
@@ -40,7 +42,10 @@ _log = logging.getLogger(__name__)
 class Wiring:
     """Where everything is, for the processes of one park."""
 
-    database_url: str
+    database_url: str = field(repr=False)
+    database_read_url: str | None = field(default=None, repr=False)
+    """Of a read replica."""
+    redis_url: str | None = field(default=None, repr=False)
     actors: Path
     """Directory of the actors' durable state."""
     jwt_secret_file: Path
@@ -91,13 +96,23 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     ids = RandomIds(clock)
     registry = open_registry(wiring.database_url)
     park = CurrentPark(registry)
-    database = Database(wiring.database_url, clock)
+    helpers: dict[str, Callable[[], Awaitable[None]]] = {}
+    replica = None
+    if wiring.database_read_url is not None:
+        replica = Replica(wiring.database_read_url)
+        helpers["read-replica"] = replica.ping
+    redis = None
+    if wiring.redis_url is not None:
+        redis = open_redis(wiring.redis_url)
+        helpers["redis"] = functools.partial(ping, redis)
+    database = Database(wiring.database_url, clock, replica=replica)
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
     deps = ApiDeps(
         park=park,
         live=live,
         control=RayControlPlane(),
         store=SqlOperations(database),
+        helpers=helpers,
         clock=clock,
         ids=ids,
         settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),
@@ -113,6 +128,8 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
             following.cancel()
             await live.stop()
             await asyncio.to_thread(database.close)
+            if redis is not None:
+                await redis.aclose()
             registry.close()
 
     return deps, life()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from cluster.storage.audit import AuditFact, append
 from cluster.storage.engine import open_engine, reading
 from cluster.storage.group_writer import GroupWriter
+from cluster.storage.replica import Replica
 from cluster.storage.tables.operations import IDEMPOTENCY_KEYS
 from controllers.kernel.errors import KeyReusedError, StorageUnavailableError
 from controllers.kernel.timebase import Clock, SystemClock
@@ -143,11 +145,20 @@ class Database:
     Args:
         url: of a migrated database.
         clock: gives the instants of audit entries.
-        answer_within_s: the longest any call takes.
+        replica: answers reads that say an old picture will do; closed with this.
+        answer_within_s: the longest any call takes, apart from a replica's failing first.
     """
 
-    def __init__(self, url: str, clock: Clock, *, answer_within_s: float = ANSWER_WITHIN_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        replica: Replica | None = None,
+        answer_within_s: float = ANSWER_WITHIN_S,
+    ) -> None:
         self._engine = open_engine(url)
+        self._replica = replica
         self.clock = clock
         self._answer_within_s = answer_within_s
         self._writer = GroupWriter(
@@ -167,12 +178,20 @@ class Database:
         """
         return await self._answered(self._writer.submit(work))
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T], *, old_will_do: bool = False) -> T:
         """Run a read in a transaction of its own: one consistent picture.
+
+        Args:
+            work: the read.
+            old_will_do: for lists and history that nobody decides by: a read replica may answer,
+                which may not have the caller's own last write yet.
 
         Raises:
             StorageUnavailableError: the database does not answer.
         """
+        if old_will_do and self._replica is not None and not self._replica.rests:
+            with suppress(StorageUnavailableError):
+                return await self._replica.read(work)
 
         def run() -> T:
             with reading(self._engine) as connection:
@@ -185,6 +204,8 @@ class Database:
         self._writer.close()
         self._readers.shutdown()
         self._engine.dispose()
+        if self._replica is not None:
+            self._replica.close()
 
     async def _answered(self, future: Future[T]) -> T:
         try:

@@ -74,7 +74,7 @@ class SqlOperations:
         def read(connection: Connection) -> list[AuditEntry]:
             return [entry_of(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.read(read)
+        return await self._database.read(read, old_will_do=True)
 
     async def want_kill(self, resource_ids: Sequence[str], on: bool, principal: str) -> None:
         """Note which kill switches are wanted on or off."""

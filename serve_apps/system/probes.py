@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import msgspec
@@ -30,10 +31,16 @@ async def alive() -> Response:
 
 @router.get("/readyz", **answers(ReadyView, None, 503))
 async def ready(request: Request, deps: Deps) -> Response:
-    """Answer whether the system can be worked with, and name what is degraded."""
-    checks = [_live_check(deps), await _store_check(deps)]
-    if all(check.ok for check in checks):
-        return respond(ReadyView(status="ready", checks=checks))
+    """Answer whether the system can be worked with, and name what is degraded.
+
+    Without a part that it gets by without, such as Redis, it is degraded and ready all the same.
+    """
+    needed = [_live_check(deps), await _check(deps, "store", deps.store.ping)]
+    asked = [_check(deps, name, ping) for name, ping in deps.helpers.items()]
+    checks = [*needed, *await asyncio.gather(*asked)]
+    if all(check.ok for check in needed):
+        status = "ready" if all(check.ok for check in checks) else "degraded"
+        return respond(ReadyView(status=status, checks=checks))
     names = ", ".join(check.name for check in checks if not check.ok)
     refusal = RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", f"degraded: {names}")
     problem = document(refusal, instance=request.url.path, request_id=request.state.request_id)
@@ -51,10 +58,10 @@ def _live_check(deps: ApiDeps) -> CheckView:
     return CheckView(name="live", ok=n_known == n_wanted, detail=detail)
 
 
-async def _store_check(deps: ApiDeps) -> CheckView:
+async def _check(deps: ApiDeps, name: str, ping: Callable[[], Awaitable[None]]) -> CheckView:
     try:
         async with asyncio.timeout(deps.settings.store_timeout_s):
-            await deps.store.ping()
+            await ping()
     except (StorageUnavailableError, TimeoutError):
-        return CheckView(name="store", ok=False, detail="does not answer")
-    return CheckView(name="store", ok=True, detail="answers")
+        return CheckView(name=name, ok=False, detail="does not answer")
+    return CheckView(name=name, ok=True, detail="answers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -71,6 +71,9 @@ class ApiDeps:
     live: LiveView
     control: ControlPlane
     store: OperationsStore
+    helpers: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    """Parts that the system gets by without, by name; each is asked for a sign of life and raises
+    StorageUnavailableError."""
     clock: Clock
     ids: IdSource
     settings: ApiSettings

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
+from controllers.kernel.errors import StorageUnavailableError
 from tests.support.api_world import World, assert_problem
 from tests.support.live_states import make_aggregate_state
 
@@ -173,6 +175,21 @@ async def test_not_ready_names_what_is_degraded(world: World) -> None:
     assert problem["detail"] == "degraded: live, store"
     assert "retry-after" in response.headers
     assert (await world.client.get("/healthz")).status_code == 200
+
+
+async def test_without_a_helper_it_is_degraded_and_ready(world: World) -> None:
+    async def silent() -> None:
+        raise StorageUnavailableError("redis://:hunter2@h does not answer")
+
+    async def answering() -> None:
+        return
+
+    helpers = {"read-replica": answering, "redis": silent}
+    world.app.state.deps = dataclasses.replace(world.app.state.deps, helpers=helpers)
+    response = await world.client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert [c["ok"] for c in response.json()["checks"]] == [True, True, True, False]
+    assert "hunter2" not in response.text
 
 
 async def test_not_ready_until_every_aggregate_has_spoken(world: World) -> None:

@@ -18,6 +18,8 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from tests.support.broker import free_port
 
 START_WITHIN_S = 60.0
@@ -92,10 +94,11 @@ class Server(ABC):
 
     def kill(self) -> None:
         """End it and its helpers without warning."""
-        self._signal(signal.SIGKILL)
+        killed = self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(timeout=10)
             self._process = None
+        psutil.wait_procs(killed, timeout=10)
 
     def freeze(self) -> None:
         """Let it keep its connections and answer nothing."""
@@ -132,10 +135,16 @@ class Server(ABC):
         ids = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         return {"env": environment, **ids}
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+    def _signal(self, number: signal.Signals) -> list[psutil.Process]:
+        if self._process is None or self._process.poll() is not None:
+            return []
+        # By descent: PostgreSQL's helpers are sessions of their own.
+        main = psutil.Process(self._process.pid)
+        processes = [main, *main.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        return processes
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -184,6 +193,25 @@ class Postgresql(Server):
         except dbapi.Error:
             return False
         return True
+
+
+class PostgresqlReplica(Postgresql):
+    """A hot standby that follows a running PostgreSQL.
+
+    Args:
+        primary: whom it follows.
+    """
+
+    programs = (*Postgresql.programs, "pg_basebackup")
+
+    def __init__(self, primary: Postgresql) -> None:
+        super().__init__()
+        self._primary = primary
+
+    def prepare(self) -> None:
+        """Copy the primary's cluster."""
+        of = f"host=127.0.0.1 port={self._primary.port} user={_NAME}"
+        self.run("pg_basebackup", "-D", "data", "-d", of, "-R", "-c", "fast", "--no-sync")
 
 
 class Mariadb(Server):

@@ -28,6 +28,8 @@ def test_the_defaults_are_these() -> None:
         "http_host": "127.0.0.1",
         "http_port": 8000,
         "database_url": None,
+        "database_read_url": None,
+        "redis_url": None,
         "broker_host": None,
         "broker_port": None,
         "broker_listen_host": "127.0.0.1",
