@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from serve_apps.routes import ROUTES
-from serve_apps.web.answers import REF, answer_types
+from serve_apps.web.answers import REF, answer_types, refusal
 from serve_apps.web.permissions import PERMISSIONS, Operation
 
 _DESCRIPTION = """\
@@ -42,7 +43,21 @@ def openapi_document() -> dict[str, Any]:
     for operations in document["paths"].values():
         for operation in operations.values():
             _describe_access(operation)
+            if "requestBody" in operation:
+                # What the envelope and the framework refuse of any body.
+                operation["responses"] = _any_body() | operation["responses"]
     return document
+
+
+def _any_body() -> dict[str, Any]:
+    codes = (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    )
+    return {str(int(code)): refusal(code) for code in codes}
 
 
 def _answer_schemas() -> dict[str, Any]:
@@ -59,6 +74,8 @@ def _describe_access(operation: dict[str, Any]) -> None:
     # Added by the framework to whatever has a parameter, even where none can be wrong.
     if "HTTPValidationError" in str(responses.get("422", "")):
         del responses["422"]
+    # A query parameter that is not declared is refused everywhere.
+    responses.setdefault("422", refusal(HTTPStatus.UNPROCESSABLE_ENTITY))
     # Absent: a public route.
     name = operation.get("x-operation")
     operation["security"] = []

@@ -36,13 +36,14 @@ def answers(
     Args:
         view: type of the answer; None with status 204.
         operation: what the caller must be permitted to do; None makes the route public.
-        problems: statuses of refusals, besides 401 and 403 of a route that is not public.
+        problems: statuses of refusals, besides 401 and 403 of a route that is not public and what
+            any body may be refused for (400, 408, 413, 415, 422).
         status: status of success.
         also: second status with the same body.
     """
     refusals = (*(_ALWAYS if operation else ()), *map(HTTPStatus, problems))
     responses: dict[int | str, dict[str, Any]] = {
-        int(code): {"description": code.phrase, "content": _PROBLEM} for code in sorted(refusals)
+        int(code): refusal(code) for code in sorted(refusals)
     }
     for code in filter(None, (status, also)):
         responses[int(code)] = {"description": HTTPStatus(code).phrase}
@@ -56,6 +57,11 @@ def answers(
         "responses": responses,
         "openapi_extra": {"x-operation": None if operation is None else operation.value},
     }
+
+
+def refusal(code: HTTPStatus) -> dict[str, Any]:
+    """Return how the document declares a refusal."""
+    return {"description": code.phrase, "content": _PROBLEM}
 
 
 def respond(view: Wire, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -37,6 +37,8 @@ class ApiSettings:
     ingress_sends_request_id: bool = False
     """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
     max_body_bytes: int = 1_048_576
+    body_within_s: float = 10.0
+    """From its first byte to its last; who sends slower holds a connection for nothing."""
     live_refresh_s: float = 0.1
     """The whole live picture is encoded at most this often."""
     store_timeout_s: float = 2.0

@@ -5,7 +5,9 @@ Plain ASGI, because the per-request cost of a wrapped response shows at a thousa
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import re
 from http import HTTPStatus
 
@@ -13,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_apps.web.deps import ApiDeps
+from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.problems import RefusedError, internal_error, problem_response
 
 logger = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ class Envelope:
             if refusal is not None:
                 await problem_response(scope, refusal)(scope, receive, send_dressed)
             else:
-                await self._app(scope, _Counted(receive, self._max_bytes).receive, send_dressed)
+                await self._app(scope, _Bounded(receive, self._deps.settings).receive, send_dressed)
         except Exception:
             logger.exception("Request %s failed: %s", request_id, scope["path"])
             # A half-sent answer can only be cut off, which the server does on an exception.
@@ -118,17 +120,21 @@ class Envelope:
         return None
 
 
-class _Counted:
-    """Counts a body as it arrives, whether or not its length was announced."""
+class _Bounded:
+    """Bounds a body in size and time as it arrives, whether or not its length was announced."""
 
-    def __init__(self, receive: Receive, max_bytes: int) -> None:
+    def __init__(self, receive: Receive, settings: ApiSettings) -> None:
         self._receive = receive
-        self._max_bytes = max_bytes
+        self._max_bytes = settings.max_body_bytes
+        self._within_s = settings.body_within_s
+        self._ends_at_s = math.inf
+        self._whole = False
         self._n_bytes = 0
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        message = await self._next()
         if message["type"] == "http.request":
+            self._whole = not message.get("more_body", False)
             self._n_bytes += len(message.get("body", b""))
             if self._n_bytes > self._max_bytes:
                 # The one exception that the framework lets through while it reads a body.
@@ -138,6 +144,22 @@ class _Counted:
                     {"Connection": "close"},
                 )
         return message
+
+    async def _next(self) -> Message:
+        if self._whole:
+            # What follows the body is the end of the connection, which may take its time.
+            return await self._receive()
+        now_s = asyncio.get_running_loop().time()
+        self._ends_at_s = min(self._ends_at_s, now_s + self._within_s)
+        try:
+            async with asyncio.timeout_at(self._ends_at_s):
+                return await self._receive()
+        except TimeoutError as error:
+            raise HTTPException(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body must be complete within {self._within_s:g} s",
+                {"Connection": "close"},
+            ) from error
 
 
 def _dress(message: Message, path: str, request_id: str | None) -> None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from controllers.kernel.errors import (
     ConflictError,
@@ -205,7 +206,11 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             return problem_response(request.scope, internal_error())
-        return problem_response(request.scope, _of_http(error))
+        refusal = _of_http(error)
+        if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The framework names the methods of the first route of that path only.
+            refusal.headers["Allow"] = ", ".join(sorted(_allowed(app, request.scope)))
+        return problem_response(request.scope, refusal)
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         found = error.errors() if isinstance(error, RequestValidationError) else []
@@ -227,10 +232,26 @@ _HTTP_PROBLEMS = {
 }
 
 
+# Raised by the envelope while a body arrives.
+_BOUNDS = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too-large",
+    HTTPStatus.REQUEST_TIMEOUT: "too-slow",
+}
+
+
+def _allowed(app: FastAPI, scope: Mapping[str, Any]) -> set[str]:
+    return {
+        method
+        for route in app.router.routes
+        if isinstance(route, Route) and route.matches(dict(scope))[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+
+
 def _of_http(error: HTTPException) -> RefusedError:
     status = HTTPStatus(error.status_code)
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return RefusedError(status, "too-large", error.detail, headers=error.headers)
+    if status in _BOUNDS:
+        return RefusedError(status, _BOUNDS[status], error.detail, headers=error.headers)
     name, detail = _HTTP_PROBLEMS.get(status, ("http", status.phrase))
     return RefusedError(status, name, detail, headers=error.headers)
 

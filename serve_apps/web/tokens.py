@@ -10,15 +10,18 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, cast
 
 import jwt
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from controllers.kernel.ids import IdSource
 from controllers.kernel.timebase import Clock
+from serve_apps.web.bodies import StrictRequest, is_text
 from serve_apps.web.deps import ApiSettings
 from serve_apps.web.permissions import Operation, permits
-from serve_apps.web.problems import RefusedError
+from serve_apps.web.problems import RefusedError, refuse_field
 
 _ALGORITHM = "HS256"
 _ISSUER = "parkgrid"
@@ -26,6 +29,7 @@ _MAX_TOKEN_CHARS = 4096
 _CACHE_SIZE = 1024
 
 TokenKind = Literal["access", "refresh"]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +141,14 @@ class GuardedRoute(APIRoute):
         KeyError: on construction, when the route does not declare its operation with ``answers``.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        # Generated clients name their methods by it; a path would make a long and shaky name.
+        options["operation_id"] = options.get("operation_id") or endpoint.__name__
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Handler:
         """Return the handler behind its gate."""
-        inner = super().get_route_handler()
+        inner = self._strict(super().get_route_handler())
         name = (self.openapi_extra or {})["x-operation"]
         if name is None:
             return inner
@@ -155,6 +164,34 @@ class GuardedRoute(APIRoute):
             return await inner(request)
 
         return guarded
+
+    def _strict(self, inner: Handler) -> Handler:
+        """Refuse what is ambiguous or no text: a misspelt filter must not show everything."""
+        known = _query_names(self.dependant)
+
+        async def strict(request: Request) -> Response:
+            # Most requests have none; parsing nothing costs as much as a small read.
+            if request.scope["query_string"]:
+                _check_query(request.query_params, known)
+            if "\x00" in request.scope["path"]:
+                raise HTTPException(HTTPStatus.NOT_FOUND)
+            return await inner(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def _check_query(given: QueryParams, known: set[str]) -> None:
+    for name, value in given.multi_items():
+        if name not in known:
+            names = f"known are {', '.join(sorted(known))}" if known else "there are none"
+            raise refuse_field(name, f"is not a known parameter; {names}", place="query")
+        if not is_text(value):
+            raise refuse_field(name, "must not hold NUL or half a character", place="query")
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*map(_query_names, dependant.dependencies))
 
 
 async def _principal_of(request: Request) -> Principal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_every_operation_tells_its_problems_and_who_may() -> None:
             if "{" in path:
                 assert "404" in refusals, path
     assert n_operations >= 24
+
+
+def test_every_operation_has_a_short_name_of_its_own() -> None:
+    names = [
+        operation["operationId"]
+        for operations in openapi_document()["paths"].values()
+        for operation in operations.values()
+    ]
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+){0,4}", name)] == []
+    assert sorted(set(names)) == sorted(names)
 
 
 async def test_document_is_served(world: World) -> None:
