@@ -20,6 +20,7 @@ CASES: list[tuple[errors.ParkgridError, int]] = [
     (errors.StorageUnavailableError("the disk of host db-7 is full"), 503),
     (errors.DeviceUnreachableError("bess1"), 503),
     (errors.FencedError("bess1", 1, 2), 500),
+    (errors.SealBrokenError("a secret of bess1 cannot be opened"), 500),
 ]
 
 
