@@ -26,14 +26,18 @@ from pydantic import SecretStr
 from actors.links.mqtt import MqttSettings
 from cluster.accounts import ensure_operator
 from cluster.broker import BrokerTls, RunningBroker, start_broker
+from cluster.broker_accounts import BrokerAccounts
 from cluster.devices import SimulatedDevices
 from cluster.home import Home, RunningPark
 from cluster.park_file import load_park
 from cluster.ray_environment import RAY_LINK, output_in, ray_environment, ray_folder
 from cluster.settings import Settings, read_secret
+from cluster.storage.device_accounts import SqlDeviceAccounts
 from cluster.storage.engine import migrate, open_engine
 from cluster.storage.registry import open_registry
 from controllers.kernel.errors import ConfigError
+from controllers.kernel.ids import RandomIds
+from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition
 
 _log = logging.getLogger(__name__)
@@ -58,12 +62,15 @@ class Parts:
 
     url: str
     broker: RunningBroker | None
+    accounts: BrokerAccounts | None
     devices: SimulatedDevices | None
 
     def look_after(self) -> None:
-        """Restart child processes that died; call it about once a second."""
+        """Restart child processes that died, let registered devices in; about once a second."""
         if self.broker is not None:
             self.broker.ensure_alive()
+        if self.accounts is not None:
+            self.accounts.follow()
         if self.devices is not None:
             self.devices.ensure_alive()
 
@@ -118,7 +125,7 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
     say(f"Data directory: {home.path}")
     database_url = database_url_of(settings, home)
     park = prepare_database(database_url, wanted, say)
-    broker, mqtt = _broker(settings, home, park, say, stack)
+    broker, accounts, mqtt = _broker(settings, home, park, database_url, say, stack)
     devices = None
     if settings.demo and broker is not None:
         say(f"Starting {len(park.resources)} simulated devices")
@@ -153,7 +160,7 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
     _wait_until_ready(url, say)
     running = RunningPark(pid=os.getpid(), url=url, broker_host=mqtt.host, broker_port=mqtt.port)
     stack.enter_context(home.announced(running))
-    return Parts(url=url, broker=broker, devices=devices)
+    return Parts(url=url, broker=broker, accounts=accounts, devices=devices)
 
 
 def database_url_of(settings: Settings, home: Home) -> str:
@@ -212,11 +219,16 @@ def check_port(host: str, port: int) -> None:
 
 
 def _broker(
-    settings: Settings, home: Home, park: ParkDefinition, say: Say, stack: ExitStack
-) -> tuple[RunningBroker | None, MqttSettings]:
+    settings: Settings,
+    home: Home,
+    park: ParkDefinition,
+    database_url: str,
+    say: Say,
+    stack: ExitStack,
+) -> tuple[RunningBroker | None, BrokerAccounts | None, MqttSettings]:
     if settings.broker_host is not None:
-        say(f"Using the broker at {settings.broker_host}")
-        return None, _elsewhere(settings, settings.broker_host)
+        say(f"Using the broker at {settings.broker_host}; its accounts are its own")
+        return None, None, _elsewhere(settings, settings.broker_host)
     tls = None
     if settings.broker_cert_file is not None and settings.broker_key_file is not None:
         tls = BrokerTls(
@@ -227,18 +239,22 @@ def _broker(
     port = settings.broker_port
     if port is None and not settings.demo:
         port = _MQTTS_PORT if tls else _MQTT_PORT
+    clock = SystemClock()
+    accounts = SqlDeviceAccounts(database_url, clock, RandomIds(clock))
     broker = start_broker(
         home.path,
         park.id,
-        [resource.id for resource in park.resources],
+        accounts.provisional(park),
         port,
         host=settings.broker_listen_host,
         tls=tls,
     )
     stack.callback(broker.stop)
+    following = BrokerAccounts(broker, accounts, open_registry(database_url), clock)
+    stack.callback(following.close)
     say(f"Broker ({broker.kind}) at {broker.host}:{broker.port}")
-    if not settings.demo:
-        say(f"Accounts of the devices: {home.path / 'broker' / 'credentials.json'}")
+    if not settings.demo and broker.accounts.devices:
+        say(f"Accounts of unregistered devices: {home.path / 'broker' / 'credentials.json'}")
     mqtt = MqttSettings(
         host=_reachable(broker.host),
         port=broker.port,
@@ -246,7 +262,7 @@ def _broker(
         password=broker.inner.password,
         tls_ca_file=_text(tls.ca_file) if tls else None,
     )
-    return broker, mqtt
+    return broker, following, mqtt
 
 
 def _elsewhere(settings: Settings, host: str) -> MqttSettings:

@@ -24,7 +24,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cluster import child_process
-from cluster.broker_access import Accounts, Credentials, ensure_accounts, write_private
+from cluster.broker_access import (
+    Accounts,
+    Credentials,
+    DeviceAccess,
+    ensure_accounts,
+    first_access,
+    write_access,
+    write_private,
+)
 from cluster.broker_amqtt import AmqttConfig
 from cluster.ports import free_port
 from controllers.control.contract import FLEET_TELEMETRY_MAX_BYTES
@@ -92,24 +100,34 @@ class RunningBroker:
         return self._process.pid
 
     def credentials(self, device_id: str) -> Credentials:
-        """Return the account of a device.
+        """Return the account of a device whose password was drawn here.
 
         Raises:
-            NotFoundError: no such device is registered.
+            NotFoundError: there is none; people registered the device, and only they know.
         """
         try:
             return self._accounts.devices[device_id]
         except KeyError:
             raise NotFoundError("device account", device_id) from None
 
-    def register(self, device_ids: Sequence[str]) -> None:
-        """Make these the park's devices; new ones get an account, missing ones lose theirs.
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts whose passwords were drawn here."""
+        return self._accounts
 
-        Takes effect at once: the broker reads its files again, connections of others stay.
+    def admit(self, devices: Sequence[DeviceAccess]) -> None:
+        """Let in these accounts of devices and no others.
+
+        Takes effect at once: the broker reads its files again and drops whoever it would not let
+        in any more; the connections of others stay.
         """
-        self._accounts = ensure_accounts(self._folder, self._site, device_ids)
+        write_access(self._folder, self._site, self._accounts.inner, devices)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGHUP)
+
+    def keep_accounts(self, device_ids: Sequence[str]) -> None:
+        """Forget the passwords drawn here but those of the given devices."""
+        self._accounts = ensure_accounts(self._folder, self._site, device_ids)
 
     def ensure_alive(self) -> bool:
         """Restart the process if it died; call it about once a second.
@@ -183,7 +201,7 @@ def start_broker(
     Args:
         home: the data directory; accounts, rules and retained messages live in ``broker/`` there.
         site: the park's id.
-        device_ids: devices that get an account.
+        device_ids: devices that get an account drawn here.
         port: where to listen; None takes a free one.
         prefer: which broker; None takes Mosquitto where it is installed.
         host: address to listen on; anything but loopback demands TLS.
@@ -200,6 +218,7 @@ def start_broker(
     port = free_port(host) if port is None else _checked_port(host, port)
     folder = home / "broker"
     accounts = ensure_accounts(folder, site, device_ids)
+    write_access(folder, site, accounts.inner, first_access(accounts))
     broker = RunningBroker(kind, folder, site, accounts, host=host, port=port, tls=tls)
     broker.wait_ready()
     return broker

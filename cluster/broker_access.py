@@ -1,8 +1,10 @@
-"""Who may do what on the broker: accounts, passwords and access rules, generated from the park.
+"""Who may do what on the broker: accounts, passwords and access rules, written for the broker.
 
 Both brokers read the same two files, in Mosquitto's formats, so that they cannot disagree. A device
-may write its own telemetry, ack and status and read its own commands; the inner account may do
-everything under ``parkgrid/``; nobody sees ``$SYS``.
+may write its own telemetry, ack, status and results and read its own commands, configuration and
+errands; the inner account may do everything under ``parkgrid/``; nobody sees ``$SYS``. The database
+says which accounts there are; the credentials file beside the two has the passwords that were drawn
+here: our own, and those of devices that nobody has registered yet.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from controllers.control.contract import topic
 from controllers.kernel.errors import ConfigError, DomainError
 from controllers.kernel.wire import Wire, decode
 
-_DEVICE_WRITES = ("telemetry", "ack", "status")
-_DEVICE_READS = ("command",)
+_DEVICE_WRITES = ("telemetry", "ack", "status", "result")
+_DEVICE_READS = ("command", "config", "manage")
 _SECRET_BYTES = 24
 _SALT_BYTES = 12
 _HASH_ITERATIONS = 101
@@ -47,23 +49,43 @@ class Credentials(Wire):
 
 
 class Accounts(Wire):
-    """All accounts of one park."""
+    """The accounts whose passwords were drawn here."""
 
     inner: Credentials
     devices: dict[str, Credentials]
     """By device id."""
 
 
-def device_username(site: str, device_id: str) -> str:
-    """Return the name of a device's account."""
-    return f"{site}.{device_id}"
+class DeviceAccess(Wire):
+    """One account of a device as the broker needs it."""
+
+    username: str
+    resource_id: str
+    """Its topics carry this id."""
+    password_hash: str
+
+
+def device_username(site: str, account_name: str) -> str:
+    """Return the user name of a device's account."""
+    return f"{site}.{account_name}"
+
+
+def first_access(accounts: Accounts) -> list[DeviceAccess]:
+    """Return what the accounts drawn here give access to: each device to its own resource."""
+    return [
+        DeviceAccess(
+            username=credentials.username,
+            resource_id=device_id,
+            password_hash=hash_password(credentials.password),
+        )
+        for device_id, credentials in accounts.devices.items()
+    ]
 
 
 def ensure_accounts(folder: Path, site: str, device_ids: Sequence[str]) -> Accounts:
-    """Return the accounts of a park; secrets are drawn once and kept.
+    """Return the accounts drawn here; passwords are drawn once and kept.
 
-    Writes the credentials, the password file and the access rules, all readable by the owner only.
-    Devices no longer listed lose their account.
+    Writes the credentials file, readable by the owner only. Devices no longer listed leave it.
 
     Raises:
         ConfigError: the credentials file is damaged.
@@ -75,23 +97,31 @@ def ensure_accounts(folder: Path, site: str, device_ids: Sequence[str]) -> Accou
         inner=known.inner if known else _draw("parkgrid-inner"),
         devices={id_: _kept(known, id_, device_username(site, id_)) for id_ in device_ids},
     )
-    if accounts != known or not (folder / PASSWORD_FILE).exists():
-        everybody = [accounts.inner, *accounts.devices.values()]
-        lines = [f"{c.username}:{hash_password(c.password)}" for c in everybody]
-        write_private(folder / PASSWORD_FILE, "\n".join(lines) + "\n")
+    if accounts != known:
         pretty = msgspec.json.format(msgspec.json.encode(accounts)).decode()
         write_private(folder / CREDENTIALS_FILE, pretty + "\n")
-    write_private(folder / ACCESS_FILE, access_rules(accounts, site))
     return accounts
 
 
-def access_rules(accounts: Accounts, site: str) -> str:
+def write_access(
+    folder: Path, site: str, inner: Credentials, devices: Sequence[DeviceAccess]
+) -> None:
+    """Replace password file and access rules, each at once, readable by the owner only."""
+    passwords = {inner.username: hash_password(inner.password)}
+    passwords |= {device.username: device.password_hash for device in devices}
+    lines = [f"{username}:{digest}" for username, digest in passwords.items()]
+    write_private(folder / ACCESS_FILE, access_rules(inner, site, devices))
+    write_private(folder / PASSWORD_FILE, "\n".join(lines) + "\n")
+
+
+def access_rules(inner: Credentials, site: str, devices: Sequence[DeviceAccess]) -> str:
     """Return the access rules in Mosquitto's format."""
-    lines = [f"user {accounts.inner.username}", "topic readwrite parkgrid/#"]
-    for device_id, credentials in accounts.devices.items():
-        lines += ["", f"user {credentials.username}"]
-        lines += [f"topic write {topic(site, device_id, leaf)}" for leaf in _DEVICE_WRITES]
-        lines += [f"topic read {topic(site, device_id, leaf)}" for leaf in _DEVICE_READS]
+    lines = [f"user {inner.username}", "topic readwrite parkgrid/#"]
+    for device in devices:
+        lines += ["", f"user {device.username}"]
+        own = device.resource_id
+        lines += [f"topic write {topic(site, own, leaf)}" for leaf in _DEVICE_WRITES]
+        lines += [f"topic read {topic(site, own, leaf)}" for leaf in _DEVICE_READS]
     return "\n".join(lines) + "\n"
 
 
@@ -146,6 +176,11 @@ def matches(topic_filter: str, name: str) -> bool:
     return len(wanted) == len(given)
 
 
+def draw_password() -> str:
+    """Return a password nobody can guess."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
 def hash_password(password: str) -> str:
     """Return a salted hash as Mosquitto 2 writes it."""
     salt = secrets.token_bytes(_SALT_BYTES)
@@ -189,7 +224,7 @@ def _load(path: Path) -> Accounts | None:
 
 
 def _draw(username: str) -> Credentials:
-    return Credentials(username=username, password=secrets.token_urlsafe(_SECRET_BYTES))
+    return Credentials(username=username, password=draw_password())
 
 
 def _kept(known: Accounts | None, device_id: str, username: str) -> Credentials:

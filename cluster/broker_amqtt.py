@@ -2,7 +2,7 @@
 
 It serves where Mosquitto is not installed, and does what Mosquitto is configured to do: the same
 accounts and access rules from the same files, retained messages kept over a restart, SIGHUP to read
-the files again, nothing under ``$SYS``. Speaks MQTT 3.1.1.
+the files again and drop whoever has lost their account, nothing under ``$SYS``. Speaks MQTT 3.1.1.
 """
 
 from __future__ import annotations
@@ -65,6 +65,12 @@ class EmbeddedBroker(Broker):  # type: ignore[misc]
     def reload(self) -> None:
         """Read the accounts and access rules again."""
         self._access = AccessList.load(self._folder)
+
+    async def drop_strangers(self) -> None:
+        """Close the connections of those who would not be let in any more."""
+        for session, handler in list(self._sessions.values()):
+            if not self._access.knows(session.username, session.password):
+                await handler.handle_connection_closed()
 
     async def _authenticate(self, session: Session, _: ListenerConfig) -> bool:
         if not self._access.knows(session.username, session.password):
@@ -139,7 +145,15 @@ async def serve(config: AmqttConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, broker.reload)
+    dropping: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        broker.reload()
+        task = loop.create_task(broker.drop_strangers())
+        dropping.add(task)
+        task.add_done_callback(dropping.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _SAVE_PERIOD_S)

@@ -28,7 +28,7 @@ class SimulatedDevices:
     Args:
         home: its files live in ``devices/`` there; what the devices were doing survives a restart.
         park: a checked definition.
-        broker: has an account for each device.
+        broker: a device whose password was not drawn there is a real one and is not simulated.
 
     Raises:
         ConfigError: a resource is of a kind that is not simulated.
@@ -61,9 +61,11 @@ class SimulatedDevices:
 def _config(folder: Path, park: ParkDefinition, broker: RunningBroker) -> SimulatorConfig:
     devices = []
     for resource in park.resources:
+        account = broker.accounts.devices.get(resource.id)
+        if account is None:
+            continue
         values, _ = check_parameters(TWINS[resource.kind].PARAMETERS, resource.parameters)
         _refuse_what_is_not_simulated(resource.kind, values)
-        account = broker.credentials(resource.id)
         devices.append(
             DeviceConfig(
                 id=resource.id,

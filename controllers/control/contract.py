@@ -181,3 +181,7 @@ class Status(Wire):
     at: AwareInstant | None = None
     """Absent in a last will, which is written before the connection is lost."""
     detail: Reason | None = None
+    firmware: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    """Version of the device's software."""
+    configuration_version: Count | None = None
+    """The configuration the device runs; 0 before its first."""

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from cluster.broker import BrokerKind, BrokerTls, RunningBroker, start_broker
-from cluster.broker_access import Credentials
-from controllers.kernel.errors import ConfigError, NotFoundError
+from cluster.broker_access import Credentials, DeviceAccess, hash_password
+from controllers.kernel.errors import ConfigError
 from tests.support.mqtt_probe import Probe
 from tests.support.waiting import wait_until
 
@@ -239,26 +239,59 @@ def test_largest_fleet_sample_passes(broker: RunningBroker) -> None:
         inner.wait_for("parkgrid/v1/park1/bess1/telemetry", payload)
 
 
-def test_registering_a_device_admits_it_and_keeps_the_others(
+def test_admitted_accounts_get_in_others_are_dropped_and_the_rest_stays(
     kind: BrokerKind, tmp_path: Path
 ) -> None:
     broker = start_broker(tmp_path, SITE, ["bess1", "old1"], None, kind)
     try:
-        old = broker.credentials("old1")
-        with Probe(broker, broker.credentials("bess1")) as standing:
-            broker.register(["bess1", "new1"])
-
-            def admitted(credentials: Credentials) -> bool:
-                with Probe(broker, credentials) as probe:
-                    return bool(probe.connected)
-
-            wait_until(lambda: admitted(broker.credentials("new1")), within_s=10.0)
-            assert not admitted(old)
-            assert not standing.lost
-        with pytest.raises(NotFoundError):
-            broker.credentials("old1")
+        old, standing = broker.credentials("old1"), broker.credentials("bess1")
+        new = Credentials(username="park1.bess1.2", password=GUESS)
+        with (
+            Probe(broker, standing) as device,
+            Probe(broker, old, will=("parkgrid/v1/park1/old1/status", b"gone")) as leaver,
+            Probe(broker, broker.inner) as inner,
+        ):
+            device.subscribe(COMMAND)
+            broker.admit([access(standing, "bess1"), access(new, "bess1")])
+            wait_until(lambda: leaver.lost, within_s=3.0)
+            wait_until(lambda: is_admitted(broker, new), within_s=3.0)
+            assert not is_admitted(broker, old)
+            inner.publish(COMMAND, b"undisturbed")
+            device.wait_for(COMMAND, b"undisturbed")
+            assert not device.lost
+            with Probe(broker, new) as second:
+                second.publish(STATUS, b"mine", retain=True)
+            inner.subscribe(STATUS)
+            inner.wait_for(STATUS, b"mine")
     finally:
         broker.stop()
+
+
+def test_changed_password_drops_its_holder(kind: BrokerKind, tmp_path: Path) -> None:
+    broker = start_broker(tmp_path, SITE, ["bess1"], None, kind)
+    try:
+        old = broker.credentials("bess1")
+        new = Credentials(username=old.username, password=GUESS)
+        with Probe(broker, old) as device:
+            broker.admit([access(new, "bess1")])
+            wait_until(lambda: device.lost, within_s=3.0)
+        assert is_admitted(broker, new)
+        assert not is_admitted(broker, old)
+    finally:
+        broker.stop()
+
+
+def access(credentials: Credentials, resource_id: str) -> DeviceAccess:
+    return DeviceAccess(
+        username=credentials.username,
+        resource_id=resource_id,
+        password_hash=hash_password(credentials.password),
+    )
+
+
+def is_admitted(broker: RunningBroker, credentials: Credentials) -> bool:
+    with Probe(broker, credentials) as probe:
+        return bool(probe.connected)
 
 
 def test_killed_broker_comes_back_with_its_accounts(kind: BrokerKind, tmp_path: Path) -> None:
