@@ -125,7 +125,14 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
     say(f"Data directory: {home.path}")
     database_url = database_url_of(settings, home)
     park = prepare_database(database_url, wanted, say)
-    broker, accounts, mqtt = _broker(settings, home, park, database_url, say, stack)
+    broker, accounts, mqtt = _broker(
+        settings=settings,
+        home=home,
+        park=park,
+        database_url=database_url,
+        say=say,
+        stack=stack,
+    )
     devices = None
     if settings.demo and broker is not None:
         say(f"Starting {len(park.resources)} simulated devices")
@@ -219,6 +226,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def _broker(
+    *,
     settings: Settings,
     home: Home,
     park: ParkDefinition,

@@ -21,6 +21,7 @@ from actors.outside import Outside
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
 from cluster.storage.database import Database
+from cluster.storage.devices import SqlDevices
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import open_record_sink
 from cluster.storage.redis import open_redis, ping
@@ -113,6 +114,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         control=RayControlPlane(),
         store=SqlOperations(database),
         helpers=helpers,
+        devices=SqlDevices(database, ids),
         clock=clock,
         ids=ids,
         settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from serve_apps.accounts import session
+from serve_apps.devices import registration as devices
 from serve_apps.operations import dispatch, hands, park
 from serve_apps.system import audit, probes
 
@@ -12,6 +13,7 @@ ROUTES: list[BaseRoute] = [
     *park.router.routes,
     *dispatch.router.routes,
     *hands.router.routes,
+    *devices.router.routes,
     *session.router.routes,
     *audit.router.routes,
     *probes.router.routes,

@@ -103,9 +103,11 @@ class SqlDevices:
         """Return one device."""
 
         def read(connection: Connection) -> KnownDevice:
-            row = connection.execute(
-                _known_devices().where(DEVICES.c.id == device_id)
-            ).mappings().one_or_none()
+            row = (
+                connection.execute(_known_devices().where(DEVICES.c.id == device_id))
+                .mappings()
+                .one_or_none()
+            )
             if row is None:
                 raise NotFoundError("device", device_id)
             return _known(row)
@@ -178,9 +180,7 @@ class SqlDevices:
 
         return await self._database.read(read)
 
-    async def _issue(
-        self, act: Act, make: Callable[[Connection, str], Issued]
-    ) -> Done[Issued]:
+    async def _issue(self, act: Act, make: Callable[[Connection, str], Issued]) -> Done[Issued]:
         password = draw_password()
         digest = hash_password(password)
 
@@ -229,9 +229,7 @@ class SqlDevices:
         retired = msgspec.structs.replace(device, state=DeviceState.RETIRED, provisional=False)
         return self._put(connection, retired)
 
-    def _add_account(
-        self, connection: Connection, device: Device, by: str, digest: str
-    ) -> Issued:
+    def _add_account(self, connection: Connection, device: Device, by: str, digest: str) -> Issued:
         of_device = DEVICE_CREDENTIALS.c.device_id == device.id
         count = select(func.count()).select_from(DEVICE_CREDENTIALS).where(of_device)
         account = Account(

@@ -60,7 +60,7 @@ class DeviceChange(Wire):
     model: Label | msgspec.UnsetType = msgspec.UNSET
     serial: Label | msgspec.UnsetType = msgspec.UNSET
     protocol_note: Note | msgspec.UnsetType = msgspec.UNSET
-    firmware_target: FirmwareVersion | None | msgspec.UnsetType = msgspec.UNSET
+    firmware_target: FirmwareVersion | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Account(Wire):

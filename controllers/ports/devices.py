@@ -83,8 +83,6 @@ class DeviceStore(Protocol):
         """Return all accounts a device ever had, newest first."""
         ...
 
-    async def firmware_history(
-        self, device_id: str, request: PageRequest
-    ) -> Page[FirmwareChange]:
+    async def firmware_history(self, device_id: str, request: PageRequest) -> Page[FirmwareChange]:
         """Return the changes of firmware a device reported, newest first."""
         ...

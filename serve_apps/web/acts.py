@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Header
 from starlette.responses import Response
@@ -18,6 +18,8 @@ from serve_apps.web.permissions import Operation
 from serve_apps.web.tokens import Principal
 
 REPLAYED = "Idempotency-Replayed"
+
+WireT = TypeVar("WireT", bound=Wire)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -68,7 +70,7 @@ def act_of(
 
 
 def answer(
-    done: Done[Wire], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+    done: Done[WireT], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return what an act did, marked when an earlier use of its key had done it."""
     marked = dict(headers or {})

@@ -14,6 +14,7 @@ from controllers.kernel.ids import IdSource
 from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
 from controllers.ports.control import ControlPlane
+from controllers.ports.devices import DeviceStore
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
 
@@ -76,6 +77,7 @@ class ApiDeps:
     helpers: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """Parts that the system gets by without, by name; each is asked for a sign of life and raises
     StorageUnavailableError."""
+    devices: DeviceStore
     clock: Clock
     ids: IdSource
     settings: ApiSettings

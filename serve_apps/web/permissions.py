@@ -37,11 +37,17 @@ class Operation(StrEnum):
     KILL_SET = "kill.set"
     KILL_RELEASE = "kill.release"
     AUDIT_READ = "audit.read"
+    DEVICE_READ = "device.read"
+    DEVICE_REGISTER = "device.register"
+    DEVICE_UPDATE = "device.update"
+    DEVICE_RETIRE = "device.retire"
+    DEVICE_CREDENTIALS = "device.credentials"
 
 
 _EVERYONE = frozenset(Role)
 _DISPATCHERS = frozenset({Role.OPERATOR, Role.ADMIN})
 _HANDS_ON = frozenset({Role.OPERATOR, Role.MAINTAINER, Role.ADMIN})
+_MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMIN})
 
 PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.PARK_READ: _EVERYONE,
@@ -57,6 +63,11 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.KILL_SET: _HANDS_ON,
     Operation.KILL_RELEASE: _DISPATCHERS,
     Operation.AUDIT_READ: frozenset({Role.AUDITOR, Role.ADMIN}),
+    Operation.DEVICE_READ: _EVERYONE,
+    Operation.DEVICE_REGISTER: _MAINTAINERS,
+    Operation.DEVICE_UPDATE: _MAINTAINERS,
+    Operation.DEVICE_RETIRE: _MAINTAINERS,
+    Operation.DEVICE_CREDENTIALS: _MAINTAINERS,
 }
 
 

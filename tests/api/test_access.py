@@ -45,6 +45,15 @@ REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     (Operation.KILL_RELEASE, "DELETE", "/aggregations/site/kill", {"params": REASON}),
     (Operation.KILL_RELEASE, "DELETE", "/park/kill", {"params": REASON}),
     (Operation.AUDIT_READ, "GET", "/audit", {}),
+    (Operation.DEVICE_READ, "GET", "/devices", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/credentials", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/firmware", {}),
+    (Operation.DEVICE_REGISTER, "POST", "/devices", {"json": {"resource_id": "none"}}),
+    (Operation.DEVICE_UPDATE, "PATCH", "/devices/d0", {"json": {"maker": "x"}}),
+    (Operation.DEVICE_RETIRE, "POST", "/devices/d0/retire", {"json": REASON}),
+    (Operation.DEVICE_CREDENTIALS, "POST", "/devices/d0/credentials", {"json": REASON}),
+    (Operation.DEVICE_CREDENTIALS, "POST", "/devices/d0/credentials/c0/revoke", {"json": REASON}),
 ]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 
+from cluster.storage.database import Database
+from cluster.storage.devices import SqlDevices
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
 from controllers.ports.operations import User
@@ -17,6 +22,7 @@ from serve_apps.api import build_api
 from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.permissions import Role
 from serve_apps.web.tokens import Tokens
+from tests.support.databases import migrated_sqlite
 from tests.support.fakes import FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import (
     NOW,
@@ -39,6 +45,8 @@ class World:
     live: FakeLiveView
     control: FakeControlPlane
     store: FakeOperationsStore
+    database: Database
+    """Holds what is not faked."""
     tokens: Tokens
 
     def token(self, role: str = Role.OPERATOR) -> str:
@@ -66,6 +74,16 @@ class World:
 
 
 @asynccontextmanager
+async def _open_database(clock: ManualClock) -> AsyncIterator[Database]:
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(migrated_sqlite(Path(folder) / "parkgrid.sqlite"), clock)
+        try:
+            yield database
+        finally:
+            await asyncio.to_thread(database.close)
+
+
+@asynccontextmanager
 async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     """Yield a world whose park has a battery, a roof and a garage in two nested aggregates."""
     clock = ManualClock(NOW)
@@ -81,27 +99,31 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     users = [User(username=role, password_hash=_HASH, roles=[role]) for role in Role]
     users.append(User(username="gone", password_hash=_HASH, roles=["admin"], disabled=True))
     store = FakeOperationsStore(clock, users)
-    deps = ApiDeps(
-        park=lambda: park,
-        live=live,
-        control=control,
-        store=store,
-        clock=clock,
-        ids=SequentialIds(),
-        settings=settings,
-    )
-    app = build_api(deps)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://park") as client:
-        yield World(
-            app=app,
-            client=client,
-            clock=clock,
+    ids = SequentialIds()
+    async with _open_database(clock) as database:
+        deps = ApiDeps(
+            park=lambda: park,
             live=live,
             control=control,
             store=store,
-            tokens=app.state.tokens,
+            devices=SqlDevices(database, ids),
+            clock=clock,
+            ids=ids,
+            settings=settings,
         )
+        app = build_api(deps)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://park") as client:
+            yield World(
+                app=app,
+                client=client,
+                clock=clock,
+                live=live,
+                control=control,
+                store=store,
+                database=database,
+                tokens=app.state.tokens,
+            )
 
 
 def assert_problem(response: httpx.Response, status: int, name: str) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Devices over HTTP: registration, accounts, configuration, commands, maintenance, records."""
