@@ -126,7 +126,8 @@ class SqlDevices:
                 default_sort="id",
                 id_column=DEVICES.c.id,
                 build=_known,
-            )
+            ),
+            old_will_do=True,
         )
 
     async def rotate(self, act: Act, device_id: str, overlap_s: float) -> Done[Issued]:
@@ -160,7 +161,9 @@ class SqlDevices:
 
     async def accounts(self, device_id: str) -> list[Account]:
         """Return all accounts a device ever had, newest first."""
-        return await self._database.read(lambda connection: find_accounts(connection, device_id))
+        return await self._database.read(
+            lambda connection: find_accounts(connection, device_id), old_will_do=True
+        )
 
     async def firmware_history(self, device_id: str, request: PageRequest) -> Page[FirmwareChange]:
         """Return the changes of firmware a device reported, newest first."""
@@ -178,7 +181,7 @@ class SqlDevices:
                 build=lambda row: FirmwareChange(**row),
             )
 
-        return await self._database.read(read)
+        return await self._database.read(read, old_will_do=True)
 
     async def _issue(self, act: Act, make: Callable[[Connection, str], Issued]) -> Done[Issued]:
         password = draw_password()
