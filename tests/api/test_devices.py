@@ -101,7 +101,7 @@ async def test_a_resource_has_one_device_at_a_time_and_an_id_one_life(world: Wor
         ({"resource_id": "nobody"}, "resource_id"),
         ({"id": "Bess 1"}, "id"),
         ({"id": "bess1\n"}, "id"),
-        ({"maker": "a\u0000b"}, "maker"),
+        ({"maker": "a\u001fb"}, "maker"),
         ({"maker": "x" * 121}, "maker"),
         ({"firmware_target": ""}, "firmware_target"),
         ({"password": "mine"}, "password"),
