@@ -1,0 +1,159 @@
+"""Alarms in virtual time: rules and states in, alarms and notices out, one turn per second."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from controllers.alarms.events import (
+    AlarmCheckpoint,
+    AlarmConfig,
+    AlarmLogic,
+    AlarmOutcome,
+    Configured,
+    HandOut,
+    Observed,
+)
+from controllers.alarms.lifecycle import Alarm
+from controllers.alarms.notices import ChannelRate, Notice
+from controllers.alarms.rules import Rule, Severity, Target, Threshold
+from controllers.alarms.signals import SubjectKind
+from controllers.control.events import Event, Record, Tick
+from controllers.kernel.ids import SequentialIds
+from controllers.kernel.states import AggregateState, ResourceState
+from controllers.kernel.wire import encode
+from tests.support.live_states import NOW, make_aggregate_state, make_resource_state
+
+SKIP_GRACE_S = 20
+"""Longer than what everybody gets to speak after a start."""
+
+
+def make_rule(id_: str = "hot", **changes: Any) -> Rule:
+    """Return a rule that finds more than 90 kW of a resource too much."""
+    rule = Rule(
+        id=id_,
+        name="Too much power",
+        target=Target(subject_kind=SubjectKind.RESOURCE),
+        signal="power_kw",
+        condition=Threshold(above=90.0, hysteresis=10.0),
+        severity=Severity.HIGH,
+        channels=["desk"],
+    )
+    return msgspec.structs.replace(rule, **changes)
+
+
+def channel(id_: str = "desk", max_per_minute: int = 30) -> ChannelRate:
+    """Return a channel as decisions see it."""
+    return ChannelRate(id=id_, max_per_minute=max_per_minute)
+
+
+class AlarmCycles:
+    """Drives an AlarmLogic; ``restart`` gives its checkpoint to a new one.
+
+    Args:
+        rules: in force from the start.
+        resources: how many, named ``r1`` and so on.
+        channels: that can be used.
+    """
+
+    def __init__(
+        self, *rules: Rule, resources: int = 1, channels: tuple[ChannelRate, ...] = (channel(),)
+    ) -> None:
+        self.now: datetime = NOW
+        self.ids = [f"r{n + 1}" for n in range(resources)]
+        self._source = SequentialIds()
+        self._seq = 0
+        self.states: dict[str, ResourceState] = {}
+        self.aggregates: dict[str, AggregateState] = {}
+        self.connected = True
+        self.records: list[Record] = []
+        self.notices: list[Notice] = []
+        self.silent: set[str] = set()
+        self.config = AlarmConfig(version=1, rules=list(rules), channels=list(channels))
+        self._begin(None)
+        self.do(Configured(config=self.config))
+        self.set(*self.ids, power_kw=0.0)
+        self.run(SKIP_GRACE_S)
+
+    def restart(self) -> None:
+        """Let a successor resume from the checkpoint."""
+        self._begin(encode(self._state))
+
+    def configure(self, **changes: Any) -> None:
+        """Change rules, channels or maintenance."""
+        version = self.config.version + 1
+        self.config = msgspec.structs.replace(self.config, version=version, **changes)
+        self.do(Configured(config=self.config))
+
+    def set(self, *ids: str, **values: Any) -> None:
+        """Change the states of resources."""
+        for id_ in ids:
+            state = self.states.get(id_) or make_resource_state(id_, contenders=[])
+            self.states[id_] = msgspec.structs.replace(state, **values)
+
+    def set_aggregate(self, id_: str = "site", **values: Any) -> None:
+        """Change the state of an aggregate."""
+        state = self.aggregates.get(id_) or make_aggregate_state(id_)
+        self.aggregates[id_] = msgspec.structs.replace(state, **values)
+
+    def run(self, seconds: int = 1) -> list[Notice]:
+        """Let seconds pass, everybody speaking once in each; return the notices."""
+        before = len(self.notices)
+        for _ in range(seconds):
+            self.now += timedelta(seconds=1)
+            self.do(self._observed())
+            self.do(Tick())
+        return self.notices[before:]
+
+    def leap(self, seconds: float) -> list[Notice]:
+        """Let one long second pass."""
+        self.now += timedelta(seconds=seconds - 1)
+        return self.run()
+
+    def do(self, event: Event) -> None:
+        """Let something happen; raises what the logic raises."""
+        self._take(self.logic.decide(self._state, event, self.now))
+
+    def alarms(self) -> list[Alarm]:
+        """Return the standing alarms."""
+        return self.logic.book.standing
+
+    def alarm(self, subject_id: str = "r1", rule_id: str = "hot") -> Alarm:
+        """Return the alarm that stands for a subject."""
+        found = self.logic.book.of((rule_id, subject_id))
+        assert found is not None, self.alarms()
+        return found
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """Return reason, subject and channel of all notices so far."""
+        return [(n.reason.value, n.alarm.subject_id, n.channel_id) for n in self.notices]
+
+    def _begin(self, checkpoint: bytes | None) -> None:
+        resources = [(id_, "battery") for id_ in self.ids]
+        self.logic = AlarmLogic(resources, ["site"], self._source)
+        self._take(self.logic.resume(1, checkpoint, self.now))
+
+    def _observed(self) -> Observed:
+        self._seq += 1
+        stamp = {"seq": self._seq, "published_at": self.now}
+        spoken = [
+            msgspec.structs.replace(s, **stamp, measured_at=self.now)
+            for s in self.states.values()
+            if s.id not in self.silent
+        ]
+        sums = [msgspec.structs.replace(s, **stamp) for s in self.aggregates.values()]
+        if not self.connected:
+            spoken, sums = [], []
+        return Observed(connected=self.connected, resources=spoken, aggregates=sums)
+
+    def _take(self, outcome: AlarmOutcome) -> None:
+        if outcome.durable:
+            self._state: AlarmCheckpoint = outcome.state
+        for effect in outcome.effects:
+            if isinstance(effect, Record):
+                self.records.append(effect)
+            elif isinstance(effect, HandOut):
+                assert outcome.durable
+                self.notices += effect.notices
