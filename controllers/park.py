@@ -43,7 +43,7 @@ class AggregateDefinition(Wire):
 
     id: Identifier
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
-    members: Annotated[list[Identifier], msgspec.Meta(min_length=1, max_length=5000)]
+    members: Annotated[list[Identifier], msgspec.Meta(max_length=5000)]
     period_s: Annotated[float, msgspec.Meta(ge=0.1, le=60.0)] = 1.0
     """Length of one turn of the dispatch loop."""
     max_import_kw: PositiveKw | None = None
@@ -70,7 +70,7 @@ class ParkDefinition(Wire):
     timezone: str
     currency: Currency
     resources: Annotated[list[ResourceDefinition], msgspec.Meta(min_length=1, max_length=10_000)]
-    aggregates: Annotated[list[AggregateDefinition], msgspec.Meta(min_length=1, max_length=1000)]
+    aggregates: Annotated[list[AggregateDefinition], msgspec.Meta(max_length=1000)]
     tariff: Annotated[list[TariffDefinition], msgspec.Meta(min_length=1, max_length=96)]
     valid_from: datetime | None = None
 
@@ -116,18 +116,50 @@ def _unique_ids(park: ParkDefinition) -> list[Problem]:
     return problems
 
 
-def _known_kinds_and_parameters(park: ParkDefinition) -> list[Problem]:
-    problems: list[Problem] = []
-    for i, resource in enumerate(park.resources):
-        twin = TWINS.get(resource.kind)
-        if twin is None:
-            rule = f"must be one of {', '.join(sorted(TWINS))}"
-            problems.append(Problem(field=f"resources[{i}].kind", value=resource.kind, rule=rule))
-            continue
-        path = f"resources[{i}].parameters."
-        values, found = check_parameters(twin.PARAMETERS, resource.parameters, path=path)
-        problems += found or twin.check(values, path=path)
-    return problems
+def check_resource(resource: ResourceDefinition, *, path: str = "") -> list[Problem]:
+    """Return every broken rule of one resource.
+
+    Args:
+        resource: a definition whose shape is right.
+        path: prefix of the fields in problems, e.g. ``resources[2].``.
+    """
+    twin = TWINS.get(resource.kind)
+    if twin is None:
+        rule = f"must be one of {', '.join(sorted(TWINS))}"
+        problems = [Problem(field=f"{path}kind", value=resource.kind, rule=rule)]
+    else:
+        inner = f"{path}parameters."
+        values, found = check_parameters(twin.PARAMETERS, resource.parameters, path=inner)
+        problems = found or twin.check(values, path=inner)
+    return problems + _unfit_fallback(resource, path)
+
+
+def _unfit_fallback(resource: ResourceDefinition, path: str) -> list[Problem]:
+    field, value = f"{path}fallback", resource.fallback
+    if value not in ("hold", "limit", "zero", "release"):
+        return [Problem(field=field, value=value, rule="must be one of hold, limit, zero, release")]
+    if (value == "limit") != (resource.fallback_limit_kw is not None):
+        rule = "fallback_limit_kw goes with fallback: limit, and only with it"
+        return [Problem(field=field, value=value, rule=rule)]
+    return []
+
+
+def _sound_resources(park: ParkDefinition) -> list[Problem]:
+    return [
+        problem
+        for i, resource in enumerate(park.resources)
+        for problem in check_resource(resource, path=f"resources[{i}].")
+    ]
+
+
+def _some_members(park: ParkDefinition) -> list[Problem]:
+    if not park.aggregates:
+        return [Problem(field="aggregates", value=[], rule="must hold at least one")]
+    return [
+        Problem(field=f"aggregates[{i}].members", value=[], rule="must hold at least one")
+        for i, aggregate in enumerate(park.aggregates)
+        if not aggregate.members
+    ]
 
 
 def _known_members(park: ParkDefinition) -> list[Problem]:
@@ -170,25 +202,12 @@ def _tariff_in_order(park: ParkDefinition) -> list[Problem]:
     return []
 
 
-def _known_fallbacks(park: ParkDefinition) -> list[Problem]:
-    problems = []
-    for i, resource in enumerate(park.resources):
-        path = f"resources[{i}].fallback"
-        if resource.fallback not in ("hold", "limit", "zero", "release"):
-            rule = "must be one of hold, limit, zero, release"
-            problems.append(Problem(field=path, value=resource.fallback, rule=rule))
-        elif (resource.fallback == "limit") != (resource.fallback_limit_kw is not None):
-            rule = "fallback_limit_kw goes with fallback: limit, and only with it"
-            problems.append(Problem(field=path, value=resource.fallback, rule=rule))
-    return problems
-
-
 _RULES: tuple[Callable[[ParkDefinition], list[Problem]], ...] = (
     _known_zone,
     _unique_ids,
-    _known_kinds_and_parameters,
+    _sound_resources,
+    _some_members,
     _known_members,
     _no_circles,
     _tariff_in_order,
-    _known_fallbacks,
 )

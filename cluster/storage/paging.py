@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Column, Connection, RowMapping, Select, and_, or_
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, and_, func, or_
 
 from cluster.storage.tables.base import UtcInstant
 from controllers.kernel.errors import DomainError
@@ -69,6 +69,11 @@ def page_of(
     more = len(rows) > request.limit
     cursor = _write(sort, kept[-1][column.name], kept[-1][id_column.name]) if more else None
     return Page(items=[build(row) for row in kept], next_cursor=cursor)
+
+
+def holds_text(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that a column holds a text, in upper or lower case."""
+    return func.lower(column).contains(text.lower(), autoescape=True)
 
 
 def _beyond(place: _Place, column: Column[Any], id_column: Column[Any], descending: bool) -> Any:

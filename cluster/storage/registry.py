@@ -1,28 +1,22 @@
-"""The ParkRegistry on SQL: saves a park definition as rows and gives the same one back.
+"""The ParkRegistry on SQL: takes park files in, and gives the park that is to run.
 
 One park is wanted at a time; saving another makes that one wanted and keeps the rows of the first.
-The version rises with every change and never falls, whichever park it was.
+The version rises with every change and never falls, whichever park it was. A park file that says
+what it said before changes nothing, so what was edited since stays; one that says something else
+is refused while there are edits that it would undo.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Any
-
-import msgspec
-from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import select, update
 
 from cluster.storage.engine import open_engine, reading, writing
-from cluster.storage.tables.park import (
-    AGGREGATION_RESOURCES,
-    AGGREGATIONS,
-    PARKS,
-    RESOURCES,
-    WANTED_KILLS,
-)
-from controllers.kernel.errors import NotFoundError
+from cluster.storage.park_import import digest_of, import_park
+from cluster.storage.park_rows import load_park, park_version
+from cluster.storage.tables.park import PARKS, WANTED_KILLS
+from controllers.kernel.errors import ConflictError, NotFoundError
 from controllers.kernel.timebase import Clock, SystemClock
-from controllers.park import AggregateDefinition, ParkDefinition, ResourceDefinition
+from controllers.park import ParkDefinition
 
 
 def open_registry(url: str) -> SqlParkRegistry:
@@ -51,7 +45,7 @@ class SqlParkRegistry:
             NotFoundError: none was ever saved.
         """
         with reading(self._engine) as connection:
-            park = _load(connection)
+            park = load_park(connection)
         if park is None:
             raise NotFoundError("park", "(wanted)")
         return park
@@ -59,31 +53,41 @@ class SqlParkRegistry:
     def version(self) -> int:
         """Return a number that rises with every change; 0 before the first."""
         with reading(self._engine) as connection:
-            return _version(connection)
+            return park_version(connection)
 
     def killed(self) -> frozenset[str]:
         """Return the resources whose kill switch is wanted on."""
         with reading(self._engine) as connection:
             return frozenset(connection.execute(select(WANTED_KILLS.c.resource_id)).scalars())
 
-    def save(self, park: ParkDefinition) -> int:
-        """Make a park the wanted one and return the version; the same park again changes nothing.
+    def save(self, park: ParkDefinition, *, replace: bool = False) -> int:
+        """Make a park the wanted one and return the version.
 
         Args:
             park: a checked definition.
+            replace: undo what was edited since the last park file.
+
+        Raises:
+            ConflictError: it differs from the last file, and there are edits it would undo.
         """
+        digest, now = digest_of(park), self._clock.now()
         with writing(self._engine) as connection:
-            version = _version(connection)
-            if _load(connection) == park:
+            version = park_version(connection)
+            row = connection.execute(select(PARKS).where(PARKS.c.id == park.id)).mappings().first()
+            if row is not None and row["is_wanted"] and load_park(connection) == park:
+                adopted = update(PARKS).where(PARKS.c.id == park.id)
+                connection.execute(adopted.values(file_digest=digest, n_edits=0))
                 return version
-            _delete(connection, park.id)
-            connection.execute(update(PARKS).values(is_wanted=False))
-            row = msgspec.structs.asdict(park)
-            del row["resources"], row["aggregates"]
-            row |= {"currency": str(park.currency), "tariff": msgspec.to_builtins(park.tariff)}
-            row |= {"version": version + 1, "is_wanted": True, "changed_at": self._clock.now()}
-            connection.execute(insert(PARKS), row)
-            _insert_children(connection, park)
+            if row is not None and not replace and row["file_digest"] == digest:
+                if row["is_wanted"]:
+                    return version
+                connection.execute(update(PARKS).values(is_wanted=False))
+                again = {"is_wanted": True, "version": version + 1, "changed_at": now}
+                connection.execute(update(PARKS).where(PARKS.c.id == park.id).values(again))
+                return version + 1
+            if row is not None and row["n_edits"] and not replace:
+                raise ConflictError(_edited(park.id, row["n_edits"]), current=str(version))
+            import_park(connection, park, version + 1, now)
             return version + 1
 
     def close(self) -> None:
@@ -91,63 +95,9 @@ class SqlParkRegistry:
         self._engine.dispose()
 
 
-def _version(connection: Connection) -> int:
-    return connection.execute(select(func.max(PARKS.c.version))).scalar_one() or 0
-
-
-def _delete(connection: Connection, park_id: str) -> None:
-    for table in (AGGREGATION_RESOURCES, AGGREGATIONS, RESOURCES):
-        connection.execute(delete(table).where(table.c.park_id == park_id))
-    connection.execute(delete(PARKS).where(PARKS.c.id == park_id))
-
-
-def _insert_children(connection: Connection, park: ParkDefinition) -> None:
-    resources = [
-        {**msgspec.structs.asdict(resource), "park_id": park.id, "position": position}
-        for position, resource in enumerate(park.resources)
-    ]
-    aggregations = []
-    members = []
-    for position, aggregate in enumerate(park.aggregates):
-        row = {**msgspec.structs.asdict(aggregate), "park_id": park.id, "position": position}
-        members += [
-            {
-                "park_id": park.id,
-                "aggregation_id": aggregate.id,
-                "position": member_position,
-                "member_id": member_id,
-            }
-            for member_position, member_id in enumerate(row.pop("members"))
-        ]
-        aggregations.append(row)
-    connection.execute(insert(RESOURCES), resources)
-    connection.execute(insert(AGGREGATIONS), aggregations)
-    connection.execute(insert(AGGREGATION_RESOURCES), members)
-
-
-def _load(connection: Connection) -> ParkDefinition | None:
-    wanted = select(PARKS).where(PARKS.c.is_wanted)
-    park = connection.execute(wanted).mappings().one_or_none()
-    if park is None:
-        return None
-    members: dict[str, list[str]] = defaultdict(list)
-    for row in _children(connection, AGGREGATION_RESOURCES, park["id"]):
-        members[row["aggregation_id"]].append(row["member_id"])
-    aggregates = [
-        {**_fields(row, AggregateDefinition), "members": members[row["id"]]}
-        for row in _children(connection, AGGREGATIONS, park["id"])
-    ]
-    resources = [
-        _fields(row, ResourceDefinition) for row in _children(connection, RESOURCES, park["id"])
-    ]
-    whole = {**_fields(park, ParkDefinition), "resources": resources, "aggregates": aggregates}
-    return msgspec.convert(whole, ParkDefinition)
-
-
-def _children(connection: Connection, table: Table, park_id: str) -> list[RowMapping]:
-    query = select(table).where(table.c.park_id == park_id).order_by(table.c.position)
-    return list(connection.execute(query).mappings())
-
-
-def _fields(row: RowMapping, type_: type[msgspec.Struct]) -> dict[str, Any]:
-    return {name: row[name] for name in type_.__struct_fields__ if name in row}
+def _edited(park_id: str, n_edits: int) -> str:
+    return (
+        f"park {park_id} was changed {n_edits} times since its last park file; this other file"
+        " would undo that. See the park as it is with `parkgrid park`, put what you want into the"
+        " file, and start with --replace-park"
+    )

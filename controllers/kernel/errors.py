@@ -6,6 +6,7 @@ raised here carries its identifiers as attributes so that an edge can render the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -51,6 +52,18 @@ class DomainError(PermanentError):
         self.field = field
         self.value = value
         self.rule = rule
+
+
+class RulesBrokenError(PermanentError):
+    """A document breaks rules; carries every one that was found.
+
+    Args:
+        problems: at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = list(problems)
 
 
 class NotFoundError(PermanentError):

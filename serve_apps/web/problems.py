@@ -25,6 +25,8 @@ from controllers.kernel.errors import (
     KeyReusedError,
     NotFoundError,
     ParkgridError,
+    Problem,
+    RulesBrokenError,
     StaleVersionError,
     TemporaryError,
 )
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_VALUE_CHARS = 80
+_MAX_ERRORS = 200
 _SECRET_PATHS = ("/auth/",)
 _RAW_BODY = "(not shown)"
 
@@ -130,6 +133,8 @@ def refusal_of(error: ParkgridError) -> RefusedError:
             return RefusedError(HTTPStatus.NOT_FOUND, "not-found", f"no {kind} has the id {id_!r}")
         case DomainError(field=field, value=value, rule=rule):
             return refuse_field(field, rule, value=value)
+        case RulesBrokenError(problems=problems):
+            return _refuse_rules(problems)
         case ConflictError(current=current):
             return RefusedError(HTTPStatus.CONFLICT, "conflict", str(error), current=current)
         case StaleVersionError(current=version):
@@ -156,6 +161,22 @@ def refusal_of(error: ParkgridError) -> RefusedError:
         case _:
             logger.error("An error of the family has no HTTP status", exc_info=error)
             return internal_error()
+
+
+def _refuse_rules(problems: Sequence[Problem]) -> RefusedError:
+    errors = [
+        FieldError(
+            field=problem.field,
+            place="body",
+            value=None if problem.value is None else _shorten(problem.value),
+            rule=problem.rule,
+        )
+        for problem in problems[:_MAX_ERRORS]
+    ]
+    detail = "; ".join(f"{e.field} {e.rule}" for e in errors[:3])
+    return RefusedError(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "validation", _shorten(detail, 500), errors=errors
+    )
 
 
 def internal_error() -> RefusedError:
@@ -272,7 +293,7 @@ def _field_error(entry: Mapping[str, Any], *, secret: bool) -> FieldError:
     )
 
 
-def _shorten(value: object) -> str:
+def _shorten(value: object, n_chars: int = _MAX_VALUE_CHARS) -> str:
     if isinstance(value, str):
         text = value
     elif isinstance(value, bytes):
@@ -284,4 +305,4 @@ def _shorten(value: object) -> str:
             text = msgspec.json.encode(value).decode()
         except (TypeError, ValueError, msgspec.MsgspecError):
             text = _RAW_BODY
-    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[: _MAX_VALUE_CHARS - 1]}…"
+    return text if len(text) <= n_chars else f"{text[: n_chars - 1]}…"

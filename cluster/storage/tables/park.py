@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKeyConstraint,
+    Index,
     Integer,
     String,
     Table,
@@ -26,6 +27,10 @@ PARKS = Table(
     Column("valid_from", UtcInstant),
     # Rises with every change of any park.
     Column("version", Integer, nullable=False),
+    # Of the park file it came from; None before the first.
+    Column("file_digest", String(64)),
+    # Changes over the API since then.
+    Column("n_edits", Integer, nullable=False),
     # True for the one park this installation runs.
     Column("is_wanted", Boolean, nullable=False),
     Column("changed_at", UtcInstant, nullable=False),
@@ -46,6 +51,21 @@ RESOURCES = Table(
     Column("fallback_limit_kw", Double),
     Column("latitude_deg", Double),
     Column("longitude_deg", Double),
+    # For the map and the view in space: GeoJSON, and metres above the ground.
+    Column("geometry", JSON(none_as_null=True)),
+    Column("height_m", Double),
+    Column("base_m", Double),
+    Column("template_id", ID),
+    Column("template_version", Integer),
+    Column("status", String(16), nullable=False),
+    # Rises with every change of this row and its members.
+    Column("version", Integer, nullable=False),
+    # Version of the park in which it changed last.
+    Column("changed_in", Integer, nullable=False),
+    Column("created_at", UtcInstant, nullable=False),
+    Column("changed_at", UtcInstant, nullable=False),
+    Column("retired_at", UtcInstant),
+    Index(None, "park_id", "changed_in"),
     ForeignKeyConstraint(["park_id"], ["parks.id"]),
 )
 
@@ -61,6 +81,15 @@ AGGREGATIONS = Table(
     Column("max_export_kw", Double),
     Column("tolerance_frac", Double, nullable=False),
     Column("tolerance_kw", Double, nullable=False),
+    Column("status", String(16), nullable=False),
+    # Rises with every change of this row and its members.
+    Column("version", Integer, nullable=False),
+    # Version of the park in which it changed last.
+    Column("changed_in", Integer, nullable=False),
+    Column("created_at", UtcInstant, nullable=False),
+    Column("changed_at", UtcInstant, nullable=False),
+    Column("retired_at", UtcInstant),
+    Index(None, "park_id", "changed_in"),
     ForeignKeyConstraint(["park_id"], ["parks.id"]),
 )
 
@@ -72,6 +101,7 @@ AGGREGATION_RESOURCES = Table(
     Column("position", Integer, primary_key=True),
     # A resource or a nested aggregation.
     Column("member_id", ID, nullable=False),
+    Index(None, "park_id", "member_id"),
     ForeignKeyConstraint(
         ["park_id", "aggregation_id"], ["vpp_aggregations.park_id", "vpp_aggregations.id"]
     ),

@@ -1,0 +1,1 @@
+"""Kinds of resources as forms, and templates over them."""

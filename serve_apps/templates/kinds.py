@@ -1,0 +1,28 @@
+"""The kinds of resources, as forms."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from controllers.assets.forms import KindForm, kind_form, kind_forms
+from serve_apps.templates.views import KindList
+from serve_apps.web.answers import answers, respond
+from serve_apps.web.middleware import PREFIX
+from serve_apps.web.paths import PathId
+from serve_apps.web.permissions import Operation
+from serve_apps.web.tokens import GuardedRoute
+
+router = APIRouter(prefix=PREFIX, tags=["templates"], route_class=GuardedRoute)
+
+
+@router.get("/resource-kinds", **answers(KindList, Operation.TEMPLATE_READ))
+async def list_kinds() -> Response:
+    """Return every kind of resource with its parameters: unit, bounds, default and a sentence."""
+    return respond(KindList(items=kind_forms()))
+
+
+@router.get("/resource-kinds/{kind}", **answers(KindForm, Operation.TEMPLATE_READ, 404, 422))
+async def get_kind(kind: PathId) -> Response:
+    """Return one kind of resource as a form."""
+    return respond(kind_form(kind))
