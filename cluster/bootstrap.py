@@ -35,7 +35,7 @@ from cluster.settings import Settings, read_secret
 from cluster.storage.device_accounts import SqlDeviceAccounts
 from cluster.storage.engine import migrate, open_engine
 from cluster.storage.registry import open_registry
-from controllers.kernel.errors import ConfigError
+from controllers.kernel.errors import ConfigError, ConflictError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition
@@ -75,8 +75,16 @@ class Parts:
             self.devices.ensure_alive()
 
 
-def run(settings: Settings, park_file: Path | None, say: Say) -> None:
+def run(
+    settings: Settings, park_file: Path | None, say: Say, *, replace_park: bool = False
+) -> None:
     """Run a park until SIGINT or SIGTERM, in the main thread.
+
+    Args:
+        settings: of this start.
+        park_file: what to run; None is the last park.
+        say: is told what happens.
+        replace_park: take the file even if it undoes edits over the API.
 
     Raises:
         ConfigError: settings, park file, port or data directory are wrong, or a part does not
@@ -85,7 +93,7 @@ def run(settings: Settings, park_file: Path | None, say: Say) -> None:
     with ExitStack() as stack:
         try:
             _take_signals(_interrupt)
-            parts = bring_up(settings, park_file, say, stack)
+            parts = bring_up(settings, park_file, say, stack, replace_park=replace_park)
             # Ray takes them for itself when it starts.
             _take_signals(_interrupt)
             say(f"The park is live at {parts.url} (Ctrl-C stops it)")
@@ -110,7 +118,14 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitStack) -> Parts:
+def bring_up(
+    settings: Settings,
+    park_file: Path | None,
+    say: Say,
+    stack: ExitStack,
+    *,
+    replace_park: bool = False,
+) -> Parts:
     """Start a park; leaving ``stack`` stops it.
 
     Raises:
@@ -124,7 +139,7 @@ def bring_up(settings: Settings, park_file: Path | None, say: Say, stack: ExitSt
 
     say(f"Data directory: {home.path}")
     database_url = database_url_of(settings, home)
-    park = prepare_database(database_url, wanted, say)
+    park = prepare_database(database_url, wanted, say, replace=replace_park)
     broker, accounts, mqtt = _broker(
         settings=settings,
         home=home,
@@ -181,15 +196,19 @@ def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def prepare_database(url: str, wanted: ParkDefinition | None, say: Say) -> ParkDefinition:
+def prepare_database(
+    url: str, wanted: ParkDefinition | None, say: Say, *, replace: bool = False
+) -> ParkDefinition:
     """Migrate the database and return the park it wants from now on.
 
     Args:
         url: of the database.
         wanted: the park that was asked for; None keeps the last, at first the demo park.
         say: is told what changed.
+        replace: take ``wanted`` even if it undoes edits over the API.
 
     Raises:
+        ConfigError: ``wanted`` would undo edits over the API.
         StorageUnavailableError: the database does not answer.
     """
     engine = open_engine(url)
@@ -200,11 +219,13 @@ def prepare_database(url: str, wanted: ParkDefinition | None, say: Say) -> ParkD
         before = registry.version()
         if wanted is None and before == 0:
             wanted = load_park(DEMO_PARK)
-        version = before if wanted is None else registry.save(wanted)
+        version = before if wanted is None else registry.save(wanted, replace=replace)
         park = registry.load()
         news = "as before" if version == before else f"new version {version}"
         say(f"Park {park.id} ({park.name}): {news}")
         return park
+    except ConflictError as error:
+        raise ConfigError("park", [str(error)]) from error
     finally:
         registry.close()
         engine.dispose()

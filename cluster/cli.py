@@ -6,6 +6,7 @@ Settings come from options, else from ``PARKGRID_...`` variables, else from defa
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -68,6 +69,12 @@ def up(
         Path | None,
         typer.Option(help="Park file (YAML). [default: the last one; at first the demo park]"),
     ] = None,
+    replace_park: Annotated[
+        bool,
+        typer.Option(
+            "--replace-park", help="Take the park file even if it undoes edits over the API."
+        ),
+    ] = False,
     no_demo: Annotated[
         bool, typer.Option("--no-demo", help="Wait for real devices; simulate none.")
     ] = False,
@@ -82,7 +89,8 @@ def up(
 
     # A descriptor of our own: what libraries print goes to a log, what we say goes here.
     with os.fdopen(os.dup(_STDOUT), "w", buffering=1) as terminal:
-        run(settings, park, lambda line: print(line, file=terminal))
+        say = functools.partial(print, file=terminal)
+        run(settings, park, say, replace_park=replace_park)
 
 
 @app.command()
@@ -95,6 +103,15 @@ def status(
     from cluster.cli_status import show_status  # noqa: PLC0415
 
     show_status(load_settings(home=home), as_json=as_json)
+
+
+@app.command()
+@_explained
+def park(home: HomeOption = None) -> None:
+    """Print the wanted park as a park file, with what was edited over the API."""
+    from cluster.cli_park import print_park  # noqa: PLC0415
+
+    print_park(load_settings(home=home))
 
 
 @app.command()

@@ -27,6 +27,7 @@ from cluster.storage.records import open_record_sink
 from cluster.storage.redis import open_redis, ping
 from cluster.storage.registry import SqlParkRegistry, open_registry
 from cluster.storage.replica import Replica
+from cluster.storage.templates import SqlTemplates
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
@@ -113,6 +114,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         live=live,
         control=RayControlPlane(),
         store=SqlOperations(database),
+        templates=SqlTemplates(database),
         helpers=helpers,
         devices=SqlDevices(database, ids),
         clock=clock,

@@ -8,12 +8,16 @@ from serve_apps.accounts import session
 from serve_apps.devices import registration as devices
 from serve_apps.operations import dispatch, hands, park
 from serve_apps.system import audit, probes
+from serve_apps.templates import kinds
+from serve_apps.templates import routes as templates
 
 ROUTES: list[BaseRoute] = [
     *park.router.routes,
     *dispatch.router.routes,
     *hands.router.routes,
     *devices.router.routes,
+    *kinds.router.routes,
+    *templates.router.routes,
     *session.router.routes,
     *audit.router.routes,
     *probes.router.routes,

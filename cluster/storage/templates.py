@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
@@ -29,9 +30,12 @@ from controllers.assets.templates import (
     configured,
 )
 from controllers.kernel.errors import ConflictError, NotFoundError, StaleVersionError
+from controllers.kernel.wire import Wire
 from controllers.ports.acts import Act, Done
 from controllers.ports.pages import Page, PageRequest
 from controllers.ports.templates import TemplateFilter
+
+T = TypeVar("T", bound=Wire)
 
 _MAX_USES = 1000
 _MAX_NAMED = 5
@@ -162,7 +166,7 @@ class SqlTemplates:
                 sorts={"version": _VERSIONS.version},
                 default_sort="-version",
                 id_column=_VERSIONS.version,
-                build=lambda row: msgspec.convert(dict(row), TemplateVersion),
+                build=lambda row: _value(row, TemplateVersion),
             )
 
         return await self._database.read(work)
@@ -196,9 +200,7 @@ class SqlTemplates:
 
         return await self._database.act(act, work, TemplateValidation)
 
-    async def validations(
-        self, template_id: str, request: PageRequest
-    ) -> Page[TemplateValidation]:
+    async def validations(self, template_id: str, request: PageRequest) -> Page[TemplateValidation]:
         """Return the validations of a template, newest first."""
         query = select(TEMPLATE_VALIDATIONS).where(_VALIDATIONS.template_id == template_id)
 
@@ -260,7 +262,7 @@ def require_version(connection: Connection, template_id: str, version: int) -> T
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFoundError("template version", f"{template_id}/{version}")
-    return msgspec.convert(dict(row), TemplateVersion)
+    return _value(row, TemplateVersion)
 
 
 def _row(connection: Connection, template_id: str, *, locked: bool) -> RowMapping | None:
@@ -270,8 +272,12 @@ def _row(connection: Connection, template_id: str, *, locked: bool) -> RowMappin
     return connection.execute(query).mappings().one_or_none()
 
 
+def _value(row: Mapping[str, Any] | RowMapping, type_: type[T]) -> T:
+    return msgspec.convert({name: row[name] for name in type_.__struct_fields__}, type_)
+
+
 def _template(row: RowMapping) -> Template:
-    return msgspec.convert(dict(row), Template)
+    return _value(row, Template)
 
 
 def _stored(template: Template) -> dict[str, Any]:
@@ -309,9 +315,7 @@ def _add_version(connection: Connection, version: TemplateVersion) -> None:
 
 
 def _validation(row: RowMapping) -> TemplateValidation:
-    fields = {**row, "values": row["complete_values"]}
-    del fields["complete_values"]
-    return msgspec.convert(fields, TemplateValidation)
+    return _value({**row, "values": row["complete_values"]}, TemplateValidation)
 
 
 def _usage(connection: Connection, template_id: str) -> TemplateUsage:
@@ -324,16 +328,13 @@ def _usage(connection: Connection, template_id: str) -> TemplateUsage:
         .order_by(_USAGE.version)
     )
     by_version = [
-        VersionUse(version=version, n_resources=n)
-        for version, n in connection.execute(counted).tuples()
+        VersionUse(version=version, n_resources=n) for version, n in connection.execute(counted)
     ]
     listed = select(TEMPLATE_USAGE).where(ours).limit(_MAX_USES)
     in_operation = listed.where(in_use).order_by(_USAGE.resource_id)
     retired = listed.where(_USAGE.released_at.is_not(None)).order_by(_USAGE.resource_id)
     rows = [
-        row
-        for query in (in_operation, retired)
-        for row in connection.execute(query).mappings()
+        row for query in (in_operation, retired) for row in connection.execute(query).mappings()
     ]
     n_retired = select(func.count()).where(ours, _USAGE.released_at.is_not(None))
     n_checks = select(func.count()).where(_VALIDATIONS.template_id == template_id)
@@ -342,10 +343,7 @@ def _usage(connection: Connection, template_id: str) -> TemplateUsage:
         n_in_use=sum(use.n_resources for use in by_version),
         n_retired=connection.execute(n_retired).scalar_one(),
         by_version=by_version,
-        resources=[
-            TemplateUse(**{name: row[name] for name in TemplateUse.__struct_fields__})
-            for row in rows[:_MAX_USES]
-        ],
+        resources=[_value(row, TemplateUse) for row in rows[:_MAX_USES]],
         n_validations=connection.execute(n_checks).scalar_one(),
         n_validations_failed=connection.execute(
             n_checks.where(_VALIDATIONS.valid.is_(False))

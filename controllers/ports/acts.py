@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from controllers.kernel.wire import Wire
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Act(Wire):
@@ -26,9 +26,9 @@ class Act(Wire):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done(Generic[T]):
+class Done(Generic[T_co]):
     """The result of an act."""
 
-    value: T
+    value: T_co
     replayed: bool = False
     """True when an earlier use of the same key had done it."""

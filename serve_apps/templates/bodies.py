@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StrictBool, StringConstraints
 
 from controllers.assets.templates import TemplateContent, TemplateParameter, TemplateState
 from serve_apps.web.bodies import Body
@@ -25,7 +25,7 @@ Value = StrictBool | Annotated[int, Field(strict=True, ge=-(10**9), le=10**9)] |
 Values = Annotated[dict[Word, Value], Field(max_length=64)]
 Version = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "name": "Battery, two hours",
     "description": "As delivered by the maker; efficiencies from the factory test.",
     "parameters": [
@@ -50,17 +50,13 @@ class ContentBody(Body):
     """What one version of a template holds."""
 
     name: Name
-    description: Annotated[
-        str, StringConstraints(strict=True, max_length=4000, pattern=_TEXT)
-    ] = ""
+    description: Annotated[str, StringConstraints(strict=True, max_length=4000, pattern=_TEXT)] = ""
     parameters: Annotated[list[ParameterBody], Field(max_length=64)] = []
 
     def content(self) -> TemplateContent:
         """Return the value it stands for."""
         parameters = [TemplateParameter(**p.model_dump()) for p in self.parameters]
-        return TemplateContent(
-            name=self.name, description=self.description, parameters=parameters
-        )
+        return TemplateContent(name=self.name, description=self.description, parameters=parameters)
 
 
 class CreateTemplateBody(ContentBody):

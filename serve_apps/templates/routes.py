@@ -47,6 +47,7 @@ VersionQuery = Annotated[int, Query(ge=1, le=10**9)]
 
 @router.get("", **answers(TemplatePage, Operation.TEMPLATE_READ, 422, 503))
 async def list_templates(
+    *,
     deps: Deps,
     kind: Text = None,
     state: TemplateState | None = None,
@@ -69,9 +70,7 @@ async def create_template(
 ) -> Response:
     """Create a template: a kind of resource with defaults and narrower bounds."""
     subject = body.id or deps.ids.new("tpl")
-    act = act_of(
-        caller, Operation.TEMPLATE_WRITE, subject, body, key=idempotency_key, path=_ROOT
-    )
+    act = act_of(caller, Operation.TEMPLATE_WRITE, subject, body, key=idempotency_key, path=_ROOT)
     done = await deps.templates.create(act, body.kind, body.content())
     headers = {"Location": f"{_ROOT}/{done.value.id}", **etag(done.value.version)}
     return answer(done, HTTPStatus.CREATED, headers)
@@ -86,9 +85,7 @@ async def get_template(template_id: PathId, deps: Deps) -> Response:
 
 @router.put(
     "/{template_id}",
-    **answers(
-        Template, Operation.TEMPLATE_WRITE, 400, 404, 409, 412, 413, 415, 422, 428, 503
-    ),
+    **answers(Template, Operation.TEMPLATE_WRITE, 400, 404, 409, 412, 413, 415, 422, 428, 503),
 )
 async def update_template(
     template_id: PathId,
@@ -169,9 +166,7 @@ async def diff_versions(
 
 @router.post(
     "/{template_id}/validate",
-    **answers(
-        TemplateValidation, Operation.TEMPLATE_VALIDATE, 400, 404, 409, 413, 415, 422, 503
-    ),
+    **answers(TemplateValidation, Operation.TEMPLATE_VALIDATE, 400, 404, 409, 413, 415, 422, 503),
 )
 async def validate_configuration(
     template_id: PathId,

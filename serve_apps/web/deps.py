@@ -17,6 +17,7 @@ from controllers.ports.control import ControlPlane
 from controllers.ports.devices import DeviceStore
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
+from controllers.ports.templates import TemplateStore
 
 MIN_SECRET_BYTES = 32
 
@@ -74,6 +75,7 @@ class ApiDeps:
     live: LiveView
     control: ControlPlane
     store: OperationsStore
+    templates: TemplateStore
     helpers: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """Parts that the system gets by without, by name; each is asked for a sign of life and raises
     StorageUnavailableError."""

@@ -36,6 +36,10 @@ class Operation(StrEnum):
     OVERRIDE_CLEAR = "override.clear"
     KILL_SET = "kill.set"
     KILL_RELEASE = "kill.release"
+    TEMPLATE_READ = "template.read"
+    TEMPLATE_VALIDATE = "template.validate"
+    TEMPLATE_WRITE = "template.write"
+    TEMPLATE_DELETE = "template.delete"
     AUDIT_READ = "audit.read"
     DEVICE_READ = "device.read"
     DEVICE_REGISTER = "device.register"
@@ -62,6 +66,11 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     # Whoever stands beside the machine may stop it; setting it free again is the operator's.
     Operation.KILL_SET: _HANDS_ON,
     Operation.KILL_RELEASE: _DISPATCHERS,
+    Operation.TEMPLATE_READ: _EVERYONE,
+    # Leaves a record of what was checked and by whom, which an auditor must not.
+    Operation.TEMPLATE_VALIDATE: _HANDS_ON,
+    Operation.TEMPLATE_WRITE: _MAINTAINERS,
+    Operation.TEMPLATE_DELETE: _MAINTAINERS,
     Operation.AUDIT_READ: frozenset({Role.AUDITOR, Role.ADMIN}),
     Operation.DEVICE_READ: _EVERYONE,
     Operation.DEVICE_REGISTER: _MAINTAINERS,

@@ -1,4 +1,4 @@
-"""The API in process over fakes, with everything a test may turn."""
+"""The API in process over fakes and a real SQLite, with everything a test may turn."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from fastapi import FastAPI
 
 from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
+from cluster.storage.registry import SqlParkRegistry
+from cluster.storage.templates import SqlTemplates
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
+from controllers.park import ParkDefinition
 from controllers.ports.operations import User
 from serve_apps.accounts.passwords import hash_password
 from serve_apps.api import build_api
@@ -74,9 +77,13 @@ class World:
 
 
 @asynccontextmanager
-async def _open_database(clock: ManualClock) -> AsyncIterator[Database]:
+async def _open_database(park: ParkDefinition, clock: ManualClock) -> AsyncIterator[Database]:
     with tempfile.TemporaryDirectory() as folder:
-        database = Database(migrated_sqlite(Path(folder) / "parkgrid.sqlite"), clock)
+        url = migrated_sqlite(Path(folder) / "parkgrid.sqlite")
+        registry = SqlParkRegistry(url, clock)
+        registry.save(park)
+        registry.close()
+        database = Database(url, clock)
         try:
             yield database
         finally:
@@ -100,13 +107,14 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     users.append(User(username="gone", password_hash=_HASH, roles=["admin"], disabled=True))
     store = FakeOperationsStore(clock, users)
     ids = SequentialIds()
-    async with _open_database(clock) as database:
+    async with _open_database(park, clock) as database:
         deps = ApiDeps(
             park=lambda: park,
             live=live,
             control=control,
             store=store,
             devices=SqlDevices(database, ids),
+            templates=SqlTemplates(database),
             clock=clock,
             ids=ids,
             settings=settings,

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from cluster.bootstrap import DEMO_PARK, bring_up, check_port, prepare_database
+from cluster.cli_park import park_text
 from cluster.home import Home
 from cluster.park_file import load_park
 from cluster.settings import load_settings
@@ -90,3 +91,9 @@ def test_a_home_in_use_is_refused_before_anything_is_started(
     with Home(tmp_path).locked(), ExitStack() as stack, in_use:
         bring_up(settings, None, said.append, stack)
     assert said == []
+
+
+def test_the_printed_park_is_a_park_file_of_the_same_park(tmp_path: Path) -> None:
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(park_text(DEMO))
+    assert load_park(printed) == DEMO
