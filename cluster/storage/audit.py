@@ -7,7 +7,7 @@ several processes form one chain.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from controllers.kernel.wire import Wire
 from controllers.ports.operations import AuditEntry
 
 _GENESIS = "0" * 64
+_PORTION_ROWS = 1000
 _LOCK_HEAD = select(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.digest).with_for_update()
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -65,13 +66,20 @@ def first_broken(connection: Connection) -> int | None:
     An entry that was changed, added, or taken out is found, the last one too.
     """
     digest, seq = _GENESIS, 0
-    rows = connection.execution_options(yield_per=1000).execute(
-        select(AUDIT_LOG).order_by(AUDIT_LOG.c.seq)
-    )
-    for row in rows.mappings():
+    for row in _rows(connection):
         seq += 1
         digest = _chained(digest, {**row, "seq": seq})
         if row["seq"] != seq or row["digest"] != digest:
             return seq
     head = connection.execute(select(AUDIT_HEAD)).mappings().one()
     return None if (head["seq"], head["digest"]) == (seq, digest) else seq + 1
+
+
+def _rows(connection: Connection) -> Iterator[RowMapping]:
+    # In portions: no driver need hold the whole log, and no statement takes long.
+    portion = select(AUDIT_LOG).order_by(AUDIT_LOG.c.seq).limit(_PORTION_ROWS)
+    rows = connection.execute(portion).mappings().all()
+    while rows:
+        yield from rows
+        after = AUDIT_LOG.c.seq > rows[-1]["seq"]
+        rows = connection.execute(portion.where(after)).mappings().all()

@@ -158,7 +158,7 @@ BACKENDS: Mapping[str, Backend] = {
 }
 """By the name that a URL begins with."""
 
-_SQLSTATE_CLASSES: Mapping[str, type[exc.DatabaseError]] = {
+_CLASSES_BY_STATE: Mapping[str, type[exc.DatabaseError]] = {
     "22": exc.DataError,
     "23": exc.IntegrityError,
     "42": exc.ProgrammingError,
@@ -171,14 +171,16 @@ _CONNECTION_LOST_STATES = ("08", "57P")
 
 def sqlstate(error: BaseException | None) -> str | None:
     """Return PostgreSQL's code of an error of its driver."""
-    detail = error.args[0] if error is not None and error.args else None
+    detail = _first_argument(error)
     state = detail.get("C") if isinstance(detail, dict) else None
     return state if isinstance(state, str) else None
 
 
-def error_class(state: str) -> type[exc.DatabaseError] | None:
-    """Return the class of a PostgreSQL error; its driver has one for all."""
-    return _SQLSTATE_CLASSES.get(state[:2])
+def error_class(state: str) -> type[exc.DatabaseError]:
+    """Return the class of a PostgreSQL error; its driver has one for almost all."""
+    if state in _UNPREPARED_STATES:
+        return exc.OperationalError
+    return _CLASSES_BY_STATE.get(state[:2], exc.OperationalError)
 
 
 def is_lost_connection(state: str) -> bool:
@@ -190,11 +192,15 @@ def is_of_statement(error: exc.DBAPIError) -> bool:
     """Whether a statement is to blame for an error, and not the database."""
     if not isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
         return False
-    first = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return sqlstate(error.orig) not in _UNPREPARED_STATES and first not in _UNPREPARED_NUMBERS
+    number = _first_argument(error.orig)
+    return not (isinstance(number, int) and number in _UNPREPARED_NUMBERS)
 
 
 def reason(error: exc.DBAPIError) -> str:
     """Return what a driver says of an error, without the values it was given."""
-    detail = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    detail = _first_argument(error.orig)
     return str(detail["M"]) if isinstance(detail, dict) and "M" in detail else str(error.orig)
+
+
+def _first_argument(error: BaseException | None) -> object:
+    return error.args[0] if error is not None and error.args else None

@@ -80,7 +80,12 @@ def open_engine(
         ) from error
 
     def prepare(connection: Any, _record: object) -> None:
-        backend.prepare(connection, limits)
+        try:
+            backend.prepare(connection, limits)
+        except BaseException:
+            # Nobody else knows of it yet.
+            connection.close()
+            raise
 
     def begin(connection: Connection) -> None:
         purpose = connection.get_execution_options().get(_PURPOSE, Purpose.READ)
@@ -95,13 +100,15 @@ def open_engine(
 
 def _tell_apart(context: ExceptionContext) -> BaseException | None:
     """Give errors of PostgreSQL the class that other databases give them."""
+    if isinstance(context.original_exception, OSError):
+        # Its driver lets a time-out through as it is.
+        context.is_disconnect = True
+        return exc.OperationalError(None, None, context.original_exception)
     state = sqlstate(context.original_exception)
     if state is None:
         return None
     context.is_disconnect = context.is_disconnect or is_lost_connection(state)
     class_ = error_class(state)
-    if class_ is None:
-        return None
     return class_(context.statement, None, context.original_exception, hide_parameters=True)
 
 
@@ -150,6 +157,8 @@ def mapped_errors() -> Iterator[None]:
         if is_of_statement(error):
             raise
         raise StorageUnavailableError(f"database: {reason(error)}") from error
+    except OSError as error:
+        raise StorageUnavailableError(f"database: {error.strerror or error}") from error
     except exc.TimeoutError as error:
         raise StorageUnavailableError("database: no connection became free in time") from error
 

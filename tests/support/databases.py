@@ -44,16 +44,16 @@ class ServerDatabases:
     """
 
     def __init__(self, server: SqlServer) -> None:
-        self._server = server
+        self.server = server
 
     def empty(self) -> str:
         """Return the URL of a new database without tables."""
         name = f"test{next(_numbers)}"
-        engine = open_engine(self._server.url, statement_s=60.0)
+        engine = open_engine(self.server.url, statement_s=60.0)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         engine.dispose()
-        return self._server.database(name)
+        return self.server.database(name)
 
     @functools.cached_property
     def _shared(self) -> tuple[str, dict[str, list[dict[str, object]]]]:
