@@ -2,7 +2,8 @@
 
 A batch may come again, whole or in part, after a failure: a record that is already stored is passed
 over. A record of kind ``instruction`` says how a dispatch stands; the latest of its aggregate's
-sequence wins. One that cannot be read is stored as a record all the same, and logged.
+sequence wins; alarms and their notices are folded likewise. One that cannot be read is stored as a
+record all the same, and logged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
+from cluster.storage.alarm_records import ALARM_KINDS, fold_alarms
 from cluster.storage.engine import open_engine, writing
 from cluster.storage.tables.operations import COMMAND_RECORDS, DISPATCHES
 from controllers.aggregation.instruction import InstructionState
@@ -68,6 +70,7 @@ class SqlRecordSink:
             for record in fresh:
                 if record.kind == INSTRUCTION_KIND:
                     _fold(connection, record)
+            fold_alarms(connection, [r for r in fresh if r.kind in ALARM_KINDS])
 
     def close(self) -> None:
         """Release files."""

@@ -3,7 +3,24 @@
 Names of the ``vpp_*`` tables are those the operators' other systems already use.
 """
 
-from cluster.storage.tables import accounts, aggregations, devices, operations, park, templates
+from cluster.storage.tables import (
+    accounts,
+    aggregations,
+    alarms,
+    devices,
+    operations,
+    park,
+    templates,
+)
 from cluster.storage.tables.base import METADATA
 
-__all__ = ["METADATA", "accounts", "aggregations", "devices", "operations", "park", "templates"]
+__all__ = [
+    "METADATA",
+    "accounts",
+    "aggregations",
+    "alarms",
+    "devices",
+    "operations",
+    "park",
+    "templates",
+]
