@@ -23,11 +23,11 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from actors.journal import Journal
+from actors.performing import Performing
 from actors.tasks import end
 from controllers.control.events import Effect, Event, Tick
 from controllers.kernel.errors import (
     ActorUnavailableError,
-    DeviceUnreachableError,
     FencedError,
     ParkgridError,
     StorageUnavailableError,
@@ -43,6 +43,9 @@ CALL_DEADLINE_S = 4.0
 """Shorter than what callers wait for, so that they learn the reason."""
 CHECKPOINT_EVERY_S = 10.0
 """State that no decision asked to make durable is written this often."""
+
+GATHER_RECORDS_S = 5.0
+"""Whoever waits for records gets those of so long together, and control has gone first."""
 
 _STORE_RETRY_S = 0.5
 _RESTART_PAUSE_S = 1.0
@@ -139,13 +142,14 @@ class Host(Generic[StateT]):
         self._journal = Journal[StateT]()
         self._written_at_s = 0.0
         self._store_ok = True
-        self._counts = dict.fromkeys(("events", "calls", "refused", "crashed", "unperformed"), 0)
+        self._counts = dict.fromkeys(("events", "calls", "refused", "crashed"), 0)
         self._ready = asyncio.Event()
+        self._recorded = asyncio.Event()
         self._failure: ParkgridError | None = None
         self._store: ActorStore | None = None
         self._state: StateT
         self._epoch = 0
-        self._performing: set[asyncio.Task[None]] = set()
+        self._performing = Performing(actor_id, link.perform)
         self._loop = asyncio.get_running_loop()
         self._main = self._loop.create_task(self._live())
 
@@ -193,15 +197,25 @@ class Host(Generic[StateT]):
         await self.ready()
         return self._writable()
 
-    async def outbox(self, limit: int) -> list[OutboxRecord]:
-        """Return the oldest records not yet confirmed."""
-        store, _ = await self.store()
-        return await asyncio.to_thread(store.pending, limit)
+    async def outbox(self, limit: int, confirmed: int, wait_s: float) -> list[OutboxRecord]:
+        """Return the oldest records not yet confirmed; wait for some while there are none.
 
-    async def confirm(self, up_to_seq: int) -> None:
-        """Forget records up to and including a sequence number."""
+        Args:
+            limit: how many at most.
+            confirmed: sequence number up to which, inclusive, records are forgotten first.
+            wait_s: how long to wait; 0 returns at once.
+        """
         store, _ = await self.store()
-        await asyncio.to_thread(store.confirm, up_to_seq)
+        if confirmed:
+            await asyncio.to_thread(store.confirm, confirmed)
+        self._recorded.clear()
+        pending = await asyncio.to_thread(store.pending, limit)
+        if pending or not wait_s:
+            return pending
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._recorded.wait(), wait_s)
+            await asyncio.sleep(GATHER_RECORDS_S)
+        return await asyncio.to_thread(store.pending, limit)
 
     def health(self) -> dict[str, int | float | str | bool]:
         """Return what a supervisor and a metrics page want to know."""
@@ -217,6 +231,7 @@ class Host(Generic[StateT]):
             "slowest_commit_s": self._journal.slowest_commit_s,
             "given_up": self._journal.n_given_up,
             **self._counts,
+            "unperformed": self._performing.n_unperformed,
             **self._link.metrics(),
         }
 
@@ -257,7 +272,8 @@ class Host(Generic[StateT]):
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            await end(*self._performing, link)
+            await self._performing.stop()
+            await end(link)
 
     async def _restore(self) -> None:
         while True:
@@ -305,7 +321,7 @@ class Host(Generic[StateT]):
         if self._journal.must_flush and not await self._flush():
             return
         for effect in self._journal.release():
-            self._perform(effect)
+            self._performing.begin(effect)
         if ticked and (self._journal.has_records or self._checkpoint_is_old()):
             await self._flush()
 
@@ -346,6 +362,7 @@ class Host(Generic[StateT]):
     async def _flush(self) -> bool:
         try:
             store, epoch = self._writable()
+            records = self._journal.has_records
             await self._journal.flush(store, epoch, self._state)
         except StorageUnavailableError as error:
             self._note_store(error)
@@ -353,26 +370,14 @@ class Host(Generic[StateT]):
             return False
         self._note_store(None)
         self._written_at_s = self._loop.time()
+        if records:
+            self._recorded.set()
         return True
 
     def _writable(self) -> tuple[ActorStore, int]:
         if self._store is None:
             raise ActorUnavailableError(self._actor_id)
         return self._store, self._epoch
-
-    def _perform(self, effect: Effect) -> None:
-        task = self._loop.create_task(self._link.perform(effect))
-        self._performing.add(task)
-        task.add_done_callback(self._performed)
-
-    def _performed(self, task: asyncio.Task[None]) -> None:
-        self._performing.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        self._counts["unperformed"] += 1
-        if not isinstance(error, DeviceUnreachableError):
-            logger.error("%s: an effect failed", self._actor_id, exc_info=error)
 
     def _note_store(self, error: StorageUnavailableError | None) -> None:
         if self._store_ok != (error is None):

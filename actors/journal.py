@@ -8,6 +8,7 @@ for long are not performed any more, since what repeats has meanwhile been decid
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -64,6 +65,9 @@ class Journal(Generic[AnswerT]):
     async def flush(self, store: ActorStore, epoch: int, state: object) -> None:
         """Make the state and all records durable, in a thread.
 
+        What somebody is told must survive the loss of power. A set-point on its own way need not:
+        its lifetime has ended at the device before the machine is back.
+
         Raises:
             StorageUnavailableError: nothing was written and everything still waits.
             FencedError: a successor has taken over; nothing of this may happen any more.
@@ -71,7 +75,9 @@ class Journal(Generic[AnswerT]):
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         records = list(self._records)
-        await asyncio.to_thread(store.commit, epoch, encode(state), records)
+        promised = bool(self._answers)
+        commit = functools.partial(store.commit, epoch, encode(state), records, flush=promised)
+        await asyncio.to_thread(commit)
         self._records.clear()
         self._must_flush = False
         self.n_commits += 1

@@ -1,8 +1,8 @@
 """The RecorderActor: carries facts from the actors' outboxes into the database.
 
-It asks each actor for its oldest unconfirmed records, stores the batch, and only then confirms it;
-a crash in between stores the batch again, and the sink takes a record once. While the database does
-not take writes the records wait in their outboxes and control is not touched.
+It waits at each actor's outbox, stores what comes from all of them together, and confirms it only
+then; a crash in between stores the batch again, and the sink takes a record once. While the
+database does not take writes the records wait in their outboxes and control is not touched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from actors import runtime
+from actors.tasks import end
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, StorageUnavailableError
 from controllers.ports.actors import OutboxRecord, RecordSink
 from controllers.supervision import AGGREGATE_PREFIX, RESOURCE_PREFIX
@@ -19,25 +20,31 @@ from controllers.supervision import AGGREGATE_PREFIX, RESOURCE_PREFIX
 logger = logging.getLogger(__name__)
 
 BATCH_RECORDS = 500
-POLL_S = 1.0
+LOOK_S = 1.0
+"""How often new actors are looked for."""
+WAIT_S = 30.0
+"""How long one call waits at an empty outbox."""
 STORAGE_RETRY_S = 2.0
+_ANSWER_S = 10.0
 
 
 class RecorderActor:
-    """Pulls from every resource and aggregate actor, one after the other.
+    """Stands at the outbox of every resource and aggregate actor.
 
     Args:
         open_sink: opens the database; called in a thread.
-        poll_s: pause between two rounds.
     """
 
-    def __init__(self, open_sink: Callable[[], RecordSink], poll_s: float = POLL_S) -> None:
+    def __init__(self, open_sink: Callable[[], RecordSink]) -> None:
         self._open_sink = open_sink
-        self._poll_s = poll_s
         self._sink: RecordSink | None = None
         self._n_stored = 0
         self._storage_error = ""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._arrived: asyncio.Queue[tuple[list[OutboxRecord], asyncio.Future[None]]]
+        self._arrived = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._look()), loop.create_task(self._write())]
 
     async def health(self) -> dict[str, int | float | str | bool]:
         """Return counters and the last storage error, empty when all is well."""
@@ -48,48 +55,74 @@ class RecorderActor:
         }
 
     async def stop(self) -> None:
-        """End the rounds."""
-        self._task.cancel()
+        """End; what is not confirmed stays in the outboxes."""
+        await end(*self._tasks, *self._waiting.values())
 
-    async def _run(self) -> None:
+    async def _look(self) -> None:
+        """Keep somebody waiting at the outbox of every live actor."""
+        while True:
+            self._waiting = {n: task for n, task in self._waiting.items() if not task.done()}
+            for name in await asyncio.to_thread(runtime.list_names):
+                has_outbox = name.startswith((RESOURCE_PREFIX, AGGREGATE_PREFIX))
+                if has_outbox and name not in self._waiting:
+                    self._waiting[name] = asyncio.create_task(self._wait_at(name))
+            await asyncio.sleep(LOOK_S)
+
+    async def _wait_at(self, name: str) -> None:
+        """Carry one actor's records until it is not available; it is looked for again then."""
+        confirmed = 0
+        try:
+            handle = await asyncio.to_thread(runtime.find, name)
+            while True:
+                records: list[OutboxRecord] = await runtime.call(
+                    handle,
+                    "outbox",
+                    BATCH_RECORDS,
+                    confirmed,
+                    WAIT_S,
+                    deadline_s=WAIT_S + _ANSWER_S,
+                    actor_id=name,
+                )
+                if records:
+                    stored = asyncio.get_running_loop().create_future()
+                    self._arrived.put_nowait((records, stored))
+                    await stored
+                    confirmed = records[-1].seq
+        except (ActorUnavailableError, NotFoundError):
+            # It is being restarted; its outbox keeps.
+            return
+        except Exception:
+            logger.exception("recording %s failed", name)
+
+    async def _write(self) -> None:
+        """Store what has arrived, from all actors in one transaction."""
+        while True:
+            batch = [await self._arrived.get()]
+            while not self._arrived.empty():
+                batch.append(self._arrived.get_nowait())
+            try:
+                await self._store([record for records, _ in batch for record in records])
+            except Exception as error:
+                for _, stored in batch:
+                    stored.set_exception(error)
+            else:
+                for _, stored in batch:
+                    if not stored.done():
+                        stored.set_result(None)
+
+    async def _store(self, records: list[OutboxRecord]) -> None:
         while True:
             try:
-                await self._round()
+                if self._sink is None:
+                    self._sink = await asyncio.to_thread(self._open_sink)
+                await asyncio.to_thread(self._sink.write, records)
+                break
             except StorageUnavailableError as error:
                 if not self._storage_error:
                     logger.warning("records wait in their outboxes: %s", error)
                 self._storage_error = str(error)
                 await asyncio.sleep(STORAGE_RETRY_S)
-                continue
-            except Exception:
-                logger.exception("a round of the recorder failed")
-            if self._storage_error:
-                logger.info("the database takes records again")
-                self._storage_error = ""
-            await asyncio.sleep(self._poll_s)
-
-    async def _round(self) -> None:
-        if self._sink is None:
-            self._sink = await asyncio.to_thread(self._open_sink)
-        for name in await asyncio.to_thread(runtime.list_names):
-            if name.startswith((RESOURCE_PREFIX, AGGREGATE_PREFIX)):
-                await self._empty(name, self._sink)
-
-    async def _empty(self, name: str, sink: RecordSink) -> None:
-        try:
-            handle = await asyncio.to_thread(runtime.find, name)
-            while records := await self._pending(handle, name):
-                await asyncio.to_thread(sink.write, records)
-                self._n_stored += len(records)
-                await runtime.call(handle, "confirm", records[-1].seq, actor_id=name)
-                if len(records) < BATCH_RECORDS:
-                    return
-        except (ActorUnavailableError, NotFoundError):
-            # It is being restarted; its outbox keeps.
-            return
-
-    async def _pending(self, handle: runtime.ActorHandle, name: str) -> list[OutboxRecord]:
-        records: list[OutboxRecord] = await runtime.call(
-            handle, "outbox", BATCH_RECORDS, actor_id=name
-        )
-        return records
+        if self._storage_error:
+            logger.info("the database takes records again")
+            self._storage_error = ""
+        self._n_stored += len(records)

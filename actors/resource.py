@@ -158,13 +158,11 @@ class ResourceActor:
         """Lift the stop; the resource moves again on a fresh command only."""
         await self._host.call(KillReleased(operator=operator, reason=reason))
 
-    async def outbox(self, limit: int) -> list[OutboxRecord]:
-        """Return the oldest records not yet confirmed."""
-        return await self._host.outbox(limit)
-
-    async def confirm(self, up_to_seq: int) -> None:
-        """Forget records up to and including a sequence number."""
-        await self._host.confirm(up_to_seq)
+    async def outbox(
+        self, limit: int, confirmed: int = 0, wait_s: float = 0.0
+    ) -> list[OutboxRecord]:
+        """Return the oldest records not yet confirmed; see ``Host.outbox``."""
+        return await self._host.outbox(limit, confirmed, wait_s)
 
     async def stop(self) -> None:
         """End in order; the device falls back when its command expires."""

@@ -1,12 +1,13 @@
 """Durable state of one actor in one SQLite file: checkpoint, outbox and documents, epoch-fenced.
 
 Every write checks the writer's epoch inside the transaction that writes, so a predecessor that is
-still alive cannot overwrite its successor. The file is in WAL mode with ``synchronous=FULL``: what
-a call returned from survives the loss of the process and of the machine's power.
+still alive cannot overwrite its successor. What a call returned from survives the loss of the
+process; flushed writes, epochs and records that were handed out survive the loss of power too.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import threading
@@ -70,7 +71,7 @@ class SqliteActorStore:
                 path, timeout=busy_wait_s, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._flushes(True)
             self._db.executescript(_SCHEMA)
 
     def acquire(self) -> int:
@@ -85,14 +86,25 @@ class SqliteActorStore:
         return None if row is None else bytes(row[0])
 
     def commit(
-        self, epoch: int, checkpoint: bytes | None, records: Sequence[tuple[str, datetime, bytes]]
+        self,
+        epoch: int,
+        checkpoint: bytes | None,
+        records: Sequence[tuple[str, datetime, bytes]],
+        *,
+        flush: bool = True,
     ) -> None:
         """Write a checkpoint (None keeps the last) and append records, atomically.
+
+        Args:
+            epoch: of the writer.
+            checkpoint: the whole state.
+            records: kind, instant and JSON object of each fact.
+            flush: whether it must survive the loss of power, with all that was written before.
 
         Raises:
             FencedError: a later epoch has been acquired; nothing was written.
         """
-        with self._transaction(epoch) as db:
+        with self._transaction(epoch, flush=flush) as db:
             if checkpoint is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?)", (epoch, checkpoint)
@@ -131,6 +143,8 @@ class SqliteActorStore:
 
     def pending(self, limit: int) -> list[OutboxRecord]:
         """Return the oldest records not yet confirmed."""
+        # A record that got lost after it was stored elsewhere would give its number to another.
+        self._flush_written()
         rows = self._all("SELECT seq, kind, at, data FROM outbox ORDER BY seq LIMIT ?", limit)
         return [
             OutboxRecord(
@@ -154,8 +168,12 @@ class SqliteActorStore:
             self._db.close()
 
     @contextmanager
-    def _transaction(self, epoch: int | None = None) -> Iterator[sqlite3.Connection]:
+    def _transaction(
+        self, epoch: int | None = None, *, flush: bool = True
+    ) -> Iterator[sqlite3.Connection]:
         with self._lock, self._mapped():
+            if flush != self._flushing:
+                self._flushes(flush)
             # IMMEDIATE takes the write lock first, so the epoch read below cannot go stale.
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -167,6 +185,21 @@ class SqliteActorStore:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _flushes(self, on: bool) -> None:
+        # In WAL mode NORMAL leaves the last commits to the system's cache, in order and whole.
+        self._db.execute(f"PRAGMA synchronous={'FULL' if on else 'NORMAL'}")
+        self._flushing = on
+
+    def _flush_written(self) -> None:
+        with self._lock, self._mapped():
+            if self._flushing:
+                return
+            log = os.open(f"{self._path}-wal", os.O_RDONLY)
+            try:
+                os.fsync(log)
+            finally:
+                os.close(log)
 
     def _check(self, epoch: int) -> None:
         (current,) = self._db.execute("SELECT epoch FROM writer").fetchone()

@@ -120,6 +120,8 @@ class PublishState(Effect, tag="publish_state"):
     """Publish on the retained state topic."""
 
     state: ResourceState
+    sampled: bool
+    """Whether it holds a new measurement; others can wait a moment."""
 
 
 class Record(Effect, tag="record"):

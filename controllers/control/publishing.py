@@ -28,7 +28,7 @@ def publish(turn: Turn, *, sampled: bool) -> None:
     if not (sampled or due or headline != state.headline):
         return
     turn.set(headline=headline, publish_seq=state.publish_seq + 1, published_at=turn.now)
-    turn.effects.append(PublishState(state=_view(turn, quality, health, why)))
+    turn.effects.append(PublishState(state=_view(turn, quality, health, why), sampled=sampled))
     _summarise_refusals(turn)
     _ask_for_checkpoint(turn)
 

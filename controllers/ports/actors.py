@@ -34,7 +34,12 @@ class ActorStore(Protocol):
         ...
 
     def commit(
-        self, epoch: int, checkpoint: bytes | None, records: Sequence[tuple[str, datetime, bytes]]
+        self,
+        epoch: int,
+        checkpoint: bytes | None,
+        records: Sequence[tuple[str, datetime, bytes]],
+        *,
+        flush: bool = True,
     ) -> None:
         """Write a checkpoint (None keeps the last) and append records to the outbox, atomically.
 
@@ -42,6 +47,7 @@ class ActorStore(Protocol):
             epoch: the writer's epoch.
             checkpoint: the actor's whole durable state.
             records: kind, instant and JSON object of each fact.
+            flush: whether it must survive the loss of power, too, and not of the process alone.
         """
         ...
 

@@ -34,7 +34,7 @@ at = datetime(2025, 6, 1, tzinfo=UTC)
 n = 0
 while True:
     n += 1
-    store.commit(epoch, b"%d" % n, [("step", at, b'{"n": %d}' % n)])
+    store.commit(epoch, b"%d" % n, [("step", at, b'{"n": %d}' % n)], flush=False)
     print(n, flush=True)
 """
 
@@ -152,6 +152,18 @@ def test_killing_the_writer_loses_nothing_it_had_committed(tmp_path: Path) -> No
     assert checkpoint in (reported, reported + 1)
     records = store.pending(100_000)
     assert [r.data["n"] for r in records] == list(range(1, checkpoint + 1))
+
+
+def test_records_are_handed_out_once_they_survive_the_loss_of_power(
+    store: ActorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), sync(file)))
+    epoch = store.acquire()
+    store.commit(epoch, None, [("a", AT, b"{}")], flush=False)
+    assert synced == []
+    assert len(store.pending(10)) == len(synced) == 1
 
 
 def test_a_locked_file_is_unavailable_after_a_bounded_wait(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from actors import host as host_module
-from actors import journal
+from actors import journal, performing
 from actors.host import Host
 from cluster.storage.actor_store import SqliteActorStore
-from controllers.control.events import Effect, Event, Record, Tick
+from controllers.control.events import Effect, Event, PublishState, Record, Tick
 from controllers.kernel.errors import (
     ActorUnavailableError,
     ConflictError,
@@ -24,8 +24,10 @@ from controllers.kernel.errors import (
     FencedError,
     StorageUnavailableError,
 )
+from controllers.kernel.states import ResourceState
 from controllers.kernel.timebase import ManualClock
 from controllers.kernel.wire import Wire, decode
+from tests.support.live_states import make_resource_state
 from tests.support.waiting import eventually
 
 AT = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
@@ -35,6 +37,13 @@ class Add(Event, tag="add"):
     """Adds to the sum; odd numbers must be durable."""
 
     n: int
+
+
+class Show(Event, tag="show"):
+    """Has a state published."""
+
+    state: ResourceState
+    sampled: bool
 
 
 class Refuse(Event, tag="refuse"):
@@ -79,6 +88,9 @@ class _Adder:
                 return _Outcome(state=after, effects=effects, durable=n % 2 == 1)
             case Tick():
                 return _Outcome(state=msgspec.structs.replace(state, n_ticks=state.n_ticks + 1))
+            case Show():
+                publish = PublishState(state=event.state, sampled=event.sampled)
+                return _Outcome(state=state, effects=[publish])
             case Refuse():
                 raise ConflictError("no", current="1")
             case _:
@@ -92,6 +104,7 @@ class _FakeLink:
         self.wake = asyncio.Event()
         self.waiting: list[Event] = []
         self.said: list[int] = []
+        self.shown: list[int] = []
         self.unreachable = False
         self.broken = asyncio.Event()
         self.admit: Callable[[], Awaitable[None]]
@@ -107,8 +120,11 @@ class _FakeLink:
     async def perform(self, effect: Effect) -> None:
         if self.unreachable:
             raise DeviceUnreachableError("bess1")
-        assert isinstance(effect, Say)
-        self.said.append(effect.total)
+        match effect:
+            case Say():
+                self.said.append(effect.total)
+            case PublishState():
+                self.shown.append(effect.state.seq)
 
     async def run(self, admit: Callable[[], Awaitable[None]]) -> None:
         self.admit = admit
@@ -129,15 +145,22 @@ class _SlowStore(SqliteActorStore):
         self.gate.set()
         self.refuses = False
         self.commits: list[int] = []
+        self.flushed: list[bool] = []
 
     def commit(
-        self, epoch: int, checkpoint: bytes | None, records: Sequence[tuple[str, datetime, bytes]]
+        self,
+        epoch: int,
+        checkpoint: bytes | None,
+        records: Sequence[tuple[str, datetime, bytes]],
+        *,
+        flush: bool = True,
     ) -> None:
         self.gate.wait(5)
         if self.refuses:
             raise StorageUnavailableError("the disk is full")
-        super().commit(epoch, checkpoint, records)
+        super().commit(epoch, checkpoint, records, flush=flush)
         self.commits.append(len(records))
+        self.flushed.append(flush)
 
 
 class Rig:
@@ -185,6 +208,40 @@ async def test_no_effect_happens_before_its_commit(rig: Rig) -> None:
     rig.store.gate.set()
     await calling
     await eventually(lambda: rig.link.said == [0, 3], within_s=2)
+
+
+async def test_what_somebody_is_told_survives_the_loss_of_power(rig: Rig) -> None:
+    before = len(rig.store.flushed)
+    rig.link.put(Add(n=1))
+    await eventually(lambda: rig.link.said == [0, 1], within_s=2)
+    await rig.host.call(Add(n=1))
+    assert rig.store.flushed[before:] == [False, True]
+
+
+async def test_who_waits_at_the_outbox_gets_what_comes_and_forgets_what_it_confirms(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_module, "GATHER_RECORDS_S", 0.01)
+    waiting = asyncio.create_task(rig.host.outbox(10, 0, 5.0))
+    await asyncio.sleep(0)
+    await rig.host.call(Add(n=3))
+    (record,) = await waiting
+    assert record.data == {"n": 3}
+    assert await rig.host.outbox(10, record.seq, 0.0) == []
+    assert await rig.host.outbox(10, 0, 0.01) == []
+
+
+async def test_changes_without_a_sample_are_published_once_together(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performing, "GATHER_STATES_S", 0.05)
+    states = [make_resource_state("bess1", seq=n) for n in range(4)]
+    rig.link.put(*(Show(state=state, sampled=False) for state in states[:3]))
+    await eventually(lambda: rig.link.shown == [2], within_s=2)
+    rig.link.put(Show(state=states[0], sampled=False), Show(state=states[3], sampled=True))
+    await eventually(lambda: rig.link.shown == [2, 3], within_s=2)
+    await asyncio.sleep(0.1)
+    assert rig.link.shown == [2, 3]
 
 
 async def test_what_gathers_during_a_flush_shares_the_next_one(rig: Rig) -> None:
