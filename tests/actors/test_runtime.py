@@ -93,6 +93,6 @@ async def test_a_killed_process_is_restarted_and_the_call_made_again(counter: An
 async def test_an_actor_ended_for_good_is_unavailable_and_forgotten(counter: Any) -> None:
     await runtime.call(counter, "pid", deadline_s=30)
     runtime.kill("counter")
+    await eventually(lambda: "counter" not in runtime.list_names(), within_s=10)
     with pytest.raises(ActorUnavailableError):
         await runtime.call(counter, "pid", deadline_s=30)
-    await eventually(lambda: "counter" not in runtime.list_names(), within_s=10)
