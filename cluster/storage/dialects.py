@@ -166,6 +166,8 @@ _CLASSES_BY_STATE: Mapping[str, type[exc.DatabaseError]] = {
 # The tables are not there, or not ours: the database is not as it must be.
 _UNPREPARED_STATES = frozenset({"42P01", "42501"})
 _UNPREPARED_NUMBERS = frozenset({1044, 1142, 1146})
+# A check that a row breaks; the driver takes it for a failure of the server.
+_CHECK_NUMBERS = frozenset({3819, 4025})
 _CONNECTION_LOST_STATES = ("08", "57P")
 
 
@@ -190,10 +192,11 @@ def is_lost_connection(state: str) -> bool:
 
 def is_of_statement(error: exc.DBAPIError) -> bool:
     """Whether a statement is to blame for an error, and not the database."""
+    argument = _first_argument(error.orig)
+    number = argument if isinstance(argument, int) else None
     if not isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
-        return False
-    number = _first_argument(error.orig)
-    return not (isinstance(number, int) and number in _UNPREPARED_NUMBERS)
+        return number in _CHECK_NUMBERS
+    return number not in _UNPREPARED_NUMBERS
 
 
 def reason(error: exc.DBAPIError) -> str:

@@ -189,8 +189,19 @@ def migrating(engine: Engine) -> Iterator[Connection]:
     try:
         with _transaction(patient, Purpose.MIGRATE) as connection:
             yield connection
+            if connection.dialect.name == "sqlite":
+                _refuse_orphans(connection)
     finally:
         patient.dispose()
+
+
+def _refuse_orphans(connection: Connection) -> None:
+    # Foreign keys were not looked at while tables were copied.
+    orphan = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if orphan is not None:
+        raise StorageUnavailableError(
+            f"database: a row of {orphan[0]} belongs to none in {orphan[2]}; nothing was migrated"
+        )
 
 
 def migration_config(connection: Connection) -> Config:

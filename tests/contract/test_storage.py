@@ -10,17 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, select, text, update
+from sqlalchemy import Engine, select, text, update
 
 from cluster.storage.audit import first_broken
 from cluster.storage.database import Database, open_database
 from cluster.storage.engine import (
-    migrate,
-    migrating,
-    migration_config,
     open_engine,
     reading,
     writing,
@@ -28,7 +22,6 @@ from cluster.storage.engine import (
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import SqlRecordSink
 from cluster.storage.registry import SqlParkRegistry
-from cluster.storage.tables.base import METADATA
 from cluster.storage.tables.operations import AUDIT_HEAD, AUDIT_LOG, COMMAND_RECORDS, DISPATCHES
 from cluster.storage.users import add_user, n_users
 from controllers.kernel.errors import ConflictError, NotFoundError
@@ -122,38 +115,6 @@ def key(n: int = 1, principal: str = "ops", fingerprint: str = "f") -> Idempoten
     return IdempotencyRecord(
         key=f"key-{n}", principal=principal, fingerprint=fingerprint, subject_id=f"dispatch-{n}"
     )
-
-
-# --- migrations
-
-
-def test_migrations_and_tables_agree(engine: Engine) -> None:
-    with reading(engine) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
-
-
-def test_migrating_again_keeps_what_is_there(engine: Engine, registry: SqlParkRegistry) -> None:
-    registry.save(PARK)
-    migrate(engine)
-    assert registry.load() == PARK
-
-
-def test_migrations_go_down_and_up_again_with_data(
-    empty_database_url: str, clock: ManualClock
-) -> None:
-    engine = open_engine(empty_database_url)
-    registry = SqlParkRegistry(empty_database_url, clock)
-    migrate(engine)
-    registry.save(PARK)
-    with migrating(engine) as connection:
-        command.downgrade(migration_config(connection), "base")
-    assert set(inspect(engine).get_table_names()) == {"alembic_version"}
-    migrate(engine)
-    assert registry.version() == 0
-    registry.save(PARK)
-    assert registry.load() == PARK
-    registry.close()
-    engine.dispose()
 
 
 # --- registry
