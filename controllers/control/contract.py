@@ -1,7 +1,8 @@
 """What Parkgrid and a device say to each other over MQTT, version 1.
 
-Topics are ``parkgrid/v1/{site}/{device}/{telemetry|command|ack|status}``. ``docs/mqtt.md`` tells
-the story with examples; the JSON schemas beside it are generated from these types.
+Topics are ``parkgrid/v1/{site}/{device}/{telemetry|command|ack|status|backfill}``.
+``docs/mqtt.md`` tells the story with examples; the JSON schemas beside it are generated from these
+types.
 
 Power is in kW and positive when injected into the grid. A device that counts consumption as
 positive declares so in its link and is turned round there. MQTT 3.1.1 suffices: lifetime,
@@ -21,6 +22,7 @@ from controllers.kernel.wire import Count, Reason, Wire
 TOPIC_ROOT = "parkgrid/v1"
 TELEMETRY_MAX_BYTES = 65_536
 FLEET_TELEMETRY_MAX_BYTES = 4_194_304
+BACKFILL_MAX_BYTES = 1_048_576
 FLEET_CHUNK_MAX_DEVICES = 10_000
 
 AwareInstant = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -67,6 +69,16 @@ class Telemetry(Wire):
     """Further readings by name with unit suffix, e.g. ``soc_frac``, ``available_kw``."""
     sessions: Annotated[list[EvSession], msgspec.Meta(max_length=512)] = []
     """Vehicles plugged in, EV stations only."""
+
+
+class Backfill(Wire):
+    """Samples of an outage, device to history, QoS 1; never used for control."""
+
+    schema: Literal[1] = 1
+    hold_s: Annotated[float, msgspec.Meta(gt=0.0, le=900.0)]
+    """Each sample stands until the next one, at most for so long: the interval of the log."""
+    samples: Annotated[list[Telemetry], msgspec.Meta(min_length=1, max_length=1000)]
+    """In any order; ``measured_at`` tells one sample from another."""
 
 
 class FleetTelemetry(Wire):

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from controllers.kernel.errors import DomainError
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER_HOUR = timedelta(minutes=15)
 RESOLUTIONS = tuple(timedelta(minutes=m) for m in (5, 15, 30, 60))
 
@@ -122,5 +123,4 @@ def delivery_periods(
 def floor_to(instant: datetime, resolution: timedelta) -> datetime:
     """Return the last multiple of ``resolution`` (counted from the epoch) not after ``instant``."""
     instant = require_utc("instant", instant)
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return instant - (instant - epoch) % resolution
+    return instant - (instant - EPOCH) % resolution

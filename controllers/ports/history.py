@@ -1,0 +1,84 @@
+"""Where history is kept and read; writing blocks and belongs into threads, reading is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from controllers.history.buckets import Buckets, InstantArray
+from controllers.history.samples import Sample
+from controllers.kernel.wire import Wire
+
+FLUSH_S = 1.0
+"""Samples are on disk at most about this long after they came."""
+
+
+class HistorySettings(Wire):
+    """For how long history is kept."""
+
+    raw_days: int = 14
+    """Samples as they came; also how late a backfilled one may be."""
+    minute_days: int = 3_660
+    """One-minute roll-ups."""
+
+    def oldest_at(self, now: datetime) -> datetime:
+        """Return the instant before which a late sample is no longer taken."""
+        return now - timedelta(days=self.raw_days - 1)
+
+
+class HistoryWriter(Protocol):
+    """The one writer; every method blocks and raises StorageUnavailableError when it cannot."""
+
+    def append(self, samples: Sequence[Sample]) -> None:
+        """Make samples durable."""
+        ...
+
+    def rotate(self) -> None:
+        """Turn what was appended so far into files that are quick to read."""
+        ...
+
+    def tend(self, now: datetime) -> None:
+        """Merge small files, roll up finished days, remove what is past its time."""
+        ...
+
+    def close(self) -> None:
+        """Close in order."""
+        ...
+
+
+class HistoryReader(Protocol):
+    """Reads history; any number may, while it is written."""
+
+    @property
+    def settings(self) -> HistorySettings:
+        """For how long history is kept."""
+        ...
+
+    async def buckets(
+        self,
+        subjects: Sequence[str],
+        edges_us: InstantArray,
+        names: Iterable[str],
+        now: datetime,
+    ) -> Mapping[str, Buckets]:
+        """Return the intervals of each subject; those of an unknown one are empty.
+
+        Args:
+            subjects: from ``samples.subject_of``.
+            edges_us: [N+1].
+            names: stored columns that are wanted.
+            now: nothing is known of what comes after.
+
+        Raises:
+            StorageUnavailableError: the files cannot be read.
+        """
+        ...
+
+    async def knows(self, subject: str) -> bool:
+        """Tell whether there is any history of a subject."""
+        ...
+
+    async def written_at(self) -> datetime | None:
+        """Return when history was last written; None when it never was."""
+        ...
