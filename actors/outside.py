@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from actors.links.mqtt import MqttSettings
 from controllers.ports.actors import ActorStoreFactory, RecordSink
+from controllers.ports.history import HistorySettings, HistoryWriter
 from controllers.ports.registry import ParkRegistry
 
 
@@ -19,3 +20,5 @@ class Outside:
     open_store: ActorStoreFactory
     open_registry: Callable[[], ParkRegistry]
     open_sink: Callable[[], RecordSink]
+    open_history: Callable[[], HistoryWriter]
+    history: HistorySettings

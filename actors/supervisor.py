@@ -16,6 +16,7 @@ import logging
 from actors import runtime
 from actors.aggregate import AggregateActor
 from actors.fleet import FleetActor
+from actors.historian import HistorianActor
 from actors.optimizer import OptimizerActor
 from actors.outside import Outside
 from actors.recorder import RecorderActor
@@ -27,6 +28,7 @@ from controllers.ports.actors import ActorStore
 from controllers.ports.registry import ParkRegistry
 from controllers.supervision import (
     AGGREGATE_PREFIX,
+    HISTORIAN,
     OPTIMIZER,
     RECORDER,
     RESOURCE_PREFIX,
@@ -35,6 +37,7 @@ from controllers.supervision import (
     StepKind,
     reconcile,
     resource_actor,
+    turned_devices,
     wanted_actors,
 )
 
@@ -178,6 +181,16 @@ class Supervisor:
         outside = self._outside
         if name == RECORDER:
             return runtime.spawn(RecorderActor, name, outside.open_sink)
+        if name == HISTORIAN:
+            return runtime.spawn(
+                HistorianActor,
+                name,
+                park.id,
+                turned_devices(park),
+                outside.mqtt,
+                outside.open_history,
+                outside.history,
+            )
         if name == OPTIMIZER:
             return runtime.spawn(OptimizerActor, name, park)
         if name.startswith(AGGREGATE_PREFIX):

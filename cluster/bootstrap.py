@@ -39,6 +39,7 @@ from controllers.kernel.errors import ConfigError, ConflictError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition
+from controllers.ports.history import HistorySettings
 
 _log = logging.getLogger(__name__)
 
@@ -170,6 +171,10 @@ def bring_up(
         jwt_secret_file=home.jwt_secret_file,
         seal_keys_file=home.seal_keys_file,
         mqtt=mqtt,
+        history=home.history,
+        history_settings=HistorySettings(
+            raw_days=settings.history_raw_days, minute_days=settings.history_minute_days
+        ),
     )
     stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))
     say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")

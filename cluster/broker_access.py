@@ -1,10 +1,10 @@
 """Who may do what on the broker: accounts, passwords and access rules, written for the broker.
 
 Both brokers read the same two files, in Mosquitto's formats, so that they cannot disagree. A device
-may write its own telemetry, ack, status and results and read its own commands, configuration and
-errands; the inner account may do everything under ``parkgrid/``; nobody sees ``$SYS``. The database
-says which accounts there are; the credentials file beside the two has the passwords that were drawn
-here: our own, and those of devices that nobody has registered yet.
+may write its own telemetry, ack, status, results and backfill and read its own commands,
+configuration and errands; the inner account may do everything under ``parkgrid/``; nobody sees
+``$SYS``. The database says which accounts there are; the credentials file beside the two has the
+passwords that were drawn here: our own, and those of devices that nobody has registered yet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from controllers.control.contract import topic
 from controllers.kernel.errors import ConfigError, DomainError
 from controllers.kernel.wire import Wire, decode
 
-_DEVICE_WRITES = ("telemetry", "ack", "status", "result")
+_DEVICE_WRITES = ("telemetry", "ack", "status", "result", "backfill")
 _DEVICE_READS = ("command", "config", "manage")
 _SECRET_BYTES = 24
 _SALT_BYTES = 12

@@ -55,6 +55,11 @@ class Home:
         return self.path / "actors"
 
     @property
+    def history(self) -> Path:
+        """Samples and minutes; what can be lost without control noticing."""
+        return self.path / "history"
+
+    @property
     def logs(self) -> Path:
         """What the processes have to say."""
         return self.path / "logs"

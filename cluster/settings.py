@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     """A Ray cluster to join; none starts one on this machine."""
     demo: bool = True
     """Simulate the park's devices."""
+    history_raw_days: int = Field(14, ge=2, le=400)
+    """Samples as they came are kept for so long; also how late a backfilled one may be."""
+    history_minute_days: int = Field(3_660, ge=31, le=36_600)
+    """One-minute history is kept for so long."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ import msgspec
 
 from controllers.control.contract import (
     Ack,
+    Backfill,
     Command,
     FleetCommand,
     FleetTelemetry,
@@ -27,6 +28,7 @@ MESSAGES: dict[str, type[Wire]] = {
     "fleet-command": FleetCommand,
     "ack": Ack,
     "status": Status,
+    "backfill": Backfill,
 }
 """By file name."""
 

@@ -22,6 +22,7 @@ from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
 from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
+from cluster.storage.history.opening import HistoryFolder, open_history_writer
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import open_record_sink
 from cluster.storage.redis import open_redis, ping
@@ -32,6 +33,7 @@ from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition
+from controllers.ports.history import HistorySettings
 from serve_apps.app import OpenDeps
 from serve_apps.web.deps import ApiDeps, ApiSettings
 
@@ -54,6 +56,9 @@ class Wiring:
     seal_keys_file: Path
     """For ``FileSecretBox``, which opens and seals what stores keep secret."""
     mqtt: MqttSettings
+    history: Path
+    """Directory of the history's files."""
+    history_settings: HistorySettings
 
     def outside(self) -> Outside:
         """Return what the actors are built from."""
@@ -62,6 +67,10 @@ class Wiring:
             open_store=functools.partial(open_actor_store, str(self.actors)),
             open_registry=functools.partial(open_registry, self.database_url),
             open_sink=functools.partial(open_record_sink, self.database_url),
+            open_history=functools.partial(
+                open_history_writer, str(self.history), self.history_settings
+            ),
+            history=self.history_settings,
         )
 
     def api(self) -> OpenDeps:
@@ -107,6 +116,8 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     if wiring.redis_url is not None:
         redis = open_redis(wiring.redis_url)
         helpers["redis"] = functools.partial(ping, redis)
+    history = HistoryFolder(wiring.history, wiring.history_settings, clock)
+    helpers["history"] = history.ping
     database = Database(wiring.database_url, clock, replica=replica)
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
     deps = ApiDeps(
@@ -117,6 +128,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         templates=SqlTemplates(database),
         helpers=helpers,
         devices=SqlDevices(database, ids),
+        history=history,
         clock=clock,
         ids=ids,
         settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),

@@ -19,6 +19,7 @@ RESOURCE_PREFIX = "resource:"
 AGGREGATE_PREFIX = "aggregate:"
 OPTIMIZER = "optimizer"
 RECORDER = "recorder"
+HISTORIAN = "historian"
 SUPERVISOR = "supervisor"
 
 
@@ -47,6 +48,11 @@ class Step:
     name: str
 
 
+def turned_devices(park: ParkDefinition) -> frozenset[str]:
+    """Return the ids of devices that count drawn power as positive."""
+    return frozenset(r.id for r in park.resources if r.consumption_positive)
+
+
 def wanted_actors(park: ParkDefinition) -> dict[str, str]:
     """Return actor name to digest of what it must be built from.
 
@@ -62,6 +68,7 @@ def wanted_actors(park: ParkDefinition) -> dict[str, str]:
     }
     wanted[OPTIMIZER] = _digest(park.id, park, [])
     wanted[RECORDER] = _digest(park.id, RECORDER, [])
+    wanted[HISTORIAN] = _digest(park.id, HISTORIAN, sorted(turned_devices(park)))
     return wanted
 
 

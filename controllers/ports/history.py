@@ -28,18 +28,21 @@ class HistorySettings(Wire):
 
 
 class HistoryWriter(Protocol):
-    """The one writer; every method blocks and raises StorageUnavailableError when it cannot."""
+    """The one writer; every method blocks and raises StorageUnavailableError when it cannot.
+
+    ``append`` and ``rotate`` belong to one thread; ``tend`` may run beside them in another.
+    """
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Make samples durable."""
         ...
 
     def rotate(self) -> None:
-        """Turn what was appended so far into files that are quick to read."""
+        """Let ``tend`` have what was appended so far."""
         ...
 
     def tend(self, now: datetime) -> None:
-        """Merge small files, roll up finished days, remove what is past its time."""
+        """Make files that are quick to read, roll up finished days, remove what is too old."""
         ...
 
     def close(self) -> None:
@@ -77,8 +80,4 @@ class HistoryReader(Protocol):
 
     async def knows(self, subject: str) -> bool:
         """Tell whether there is any history of a subject."""
-        ...
-
-    async def written_at(self) -> datetime | None:
-        """Return when history was last written; None when it never was."""
         ...

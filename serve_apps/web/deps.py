@@ -15,6 +15,7 @@ from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
 from controllers.ports.control import ControlPlane
 from controllers.ports.devices import DeviceStore
+from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
 from controllers.ports.templates import TemplateStore
@@ -80,6 +81,7 @@ class ApiDeps:
     """Parts that the system gets by without, by name; each is asked for a sign of life and raises
     StorageUnavailableError."""
     devices: DeviceStore
+    history: HistoryReader
     clock: Clock
     ids: IdSource
     settings: ApiSettings

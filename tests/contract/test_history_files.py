@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,11 @@ def files(tmp_path: Path, clock: ManualClock) -> Iterator[HistoryFiles]:
     opened = HistoryFiles(tmp_path / "history", SETTINGS, clock)
     yield opened
     opened.close()
+
+
+def settle(files: HistoryFiles) -> None:
+    files.rotate()
+    files.settle()
 
 
 def rows(start_at: datetime, n: int, every: timedelta = SECOND, **changes: object) -> list[Sample]:
@@ -90,7 +95,7 @@ def test_what_was_appended_can_be_read_at_once(files: HistoryFiles, tmp_path: Pa
 def test_parts_answer_as_the_stream_did(files: HistoryFiles, tmp_path: Path) -> None:
     files.append(rows(DAY, 200))
     before = ask(tmp_path, minutes(0, 3))
-    files.rotate()
+    settle(files)
     assert not list((tmp_path / "history" / "live").iterdir())
     assert_same(ask(tmp_path, minutes(0, 3)), before)
 
@@ -100,13 +105,13 @@ def test_samples_handed_in_again_late_and_in_any_order_count_once(
 ) -> None:
     everything = rows(DAY, 300)
     files.append(everything)
-    files.rotate()
+    settle(files)
     expected = ask(tmp_path, minutes(0, 5))
     rng = np.random.default_rng(1)
     for _ in range(3):
         clock.advance(SECOND)
         files.append([everything[i] for i in rng.integers(0, 300, 100)])
-        files.rotate()
+        settle(files)
         assert_same(ask(tmp_path, minutes(0, 5)), expected)
 
 
@@ -122,7 +127,7 @@ def test_rolled_days_answer_as_their_samples_did(
             make_row(evening + timedelta(hours=9, seconds=2), exported_kwh=1501.0),
         ]
     )
-    files.rotate()
+    settle(files)
     edges = minutes(23 * 60, 35 * 60)
     expected = ask(tmp_path, edges)
     assert expected.columns["gap_exported_kwh"].sum() > 400.0
@@ -139,13 +144,13 @@ def test_late_samples_of_a_rolled_day_reach_its_minutes(
 ) -> None:
     files.append(rows(DAY, 60))
     files.append([make_row(DAY + timedelta(days=1, hours=5), exported_kwh=2000.0)])
-    files.rotate()
+    settle(files)
     now = DAY + timedelta(days=3)
     files.tend(now)
     late = rows(DAY + timedelta(hours=2), 60, is_live=False)
     clock.advance(SECOND)
     files.append(late)
-    files.rotate()
+    settle(files)
     whole = minutes(0, 36 * 60, 60)
     from_samples = ask(tmp_path, whole)
     assert from_samples.columns["n_samples"][2] == 60.0
@@ -158,7 +163,7 @@ def test_late_samples_of_a_rolled_day_reach_its_minutes(
 
 def test_details_go_minutes_stay_and_go_in_their_turn(files: HistoryFiles, tmp_path: Path) -> None:
     files.append(rows(DAY, 120))
-    files.rotate()
+    settle(files)
     expected = ask(tmp_path, minutes(0, 2))
     files.tend(DAY + timedelta(days=3))
     assert small(tmp_path)
@@ -174,7 +179,7 @@ def test_small_parts_become_one(files: HistoryFiles, tmp_path: Path, clock: Manu
     for i in range(writing.MERGE_AT):
         clock.advance(SECOND)
         files.append(rows(DAY + timedelta(seconds=20 * i), 20))
-        files.rotate()
+        settle(files)
     expected = ask(tmp_path, minutes(0, 4))
     assert len(small(tmp_path)) == writing.MERGE_AT
     files.tend(DAY + timedelta(hours=2))
@@ -188,7 +193,7 @@ def test_a_reader_that_meets_a_merge_finds_everything(
     for i in range(2):
         clock.advance(SECOND)
         files.append(rows(DAY + timedelta(seconds=20 * i), 20))
-        files.rotate()
+        settle(files)
     expected = ask(tmp_path, minutes(0, 1))
     listing = Folder.parts
     n_listed = 0
@@ -211,7 +216,7 @@ def test_resolutions_below_a_minute_and_odd_ones_come_from_samples(
     files: HistoryFiles, tmp_path: Path
 ) -> None:
     files.append(rows(DAY, 3600 * 8, every=SECOND))
-    files.rotate()
+    settle(files)
     files.tend(DAY + timedelta(days=2))
     whole = ask(tmp_path, edges_us(0, 8 * 3600))
     for step_s in (7, 90, 25_200):
@@ -243,7 +248,7 @@ def test_kill_loses_nothing_that_was_appended(files: HistoryFiles, tmp_path: Pat
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=20)
     # The successor takes over what the stream holds.
-    files.rotate()
+    settle(files)
     buckets = ask(tmp_path, edges_us(0, 10 * n_acknowledged))
     assert buckets.columns["n_samples"][0] == 10 * n_acknowledged
 
@@ -262,7 +267,7 @@ def test_a_torn_batch_costs_itself_only(
     torn.parent.mkdir(parents=True)
     torn.write_bytes(stream.read_bytes()[: max(whole, stream.stat().st_size - cut)])
     assert ask(left, minutes(0, 1)).columns["n_samples"][0] == 20
-    HistoryFiles(left / "history", SETTINGS, clock).rotate()
+    HistoryFiles(left / "history", SETTINGS, clock).settle()
     assert small(left)
     assert ask(left, minutes(0, 1)).columns["n_samples"][0] == 20
 
@@ -283,7 +288,7 @@ def test_a_full_disk_is_told_and_the_samples_can_be_handed_in_again(
     clock.advance(SECOND)
     files.append(rows(DAY + 20 * SECOND, 20))
     assert ask(tmp_path, minutes(0, 1)).columns["n_samples"][0] == 40
-    files.rotate()
+    settle(files)
     assert ask(tmp_path, minutes(0, 1)).columns["n_samples"][0] == 40
 
 
@@ -296,7 +301,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, clock: ManualClock
 
 async def test_a_damaged_part_is_told_not_passed_over(files: HistoryFiles, tmp_path: Path) -> None:
     files.append(rows(DAY, 20))
-    files.rotate()
+    settle(files)
     small(tmp_path)[0].write_bytes(b"PAR1 no more")
     reader = HistoryFolder(tmp_path / "history", SETTINGS)
     with pytest.raises(StorageUnavailableError):
@@ -308,4 +313,15 @@ async def test_an_unknown_subject_and_an_absent_folder_are_empty(tmp_path: Path)
     found = await reader.buckets([SUBJECT], minutes(0, 1), ["n_samples"], DAY)
     assert list(found[SUBJECT].columns["n_samples"]) == [0.0]
     assert not await reader.knows(SUBJECT)
-    assert await reader.written_at() is None
+    with pytest.raises(StorageUnavailableError, match="never"):
+        await reader.ping()
+
+
+async def test_a_history_that_falls_silent_is_told(files: HistoryFiles, tmp_path: Path) -> None:
+    files.append(rows(DAY, 1))
+    now = datetime.fromtimestamp((tmp_path / "history" / "live").stat().st_mtime, UTC)
+    reader = HistoryFolder(tmp_path / "history", SETTINGS, ManualClock(now))
+    await reader.ping()
+    late = ManualClock(now + timedelta(minutes=2))
+    with pytest.raises(StorageUnavailableError, match="120 s ago"):
+        await HistoryFolder(tmp_path / "history", SETTINGS, late).ping()

@@ -14,11 +14,14 @@ from fastapi import FastAPI
 
 from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
+from cluster.storage.history.opening import HistoryFolder
+from cluster.storage.history.writing import HistoryFiles
 from cluster.storage.registry import SqlParkRegistry
 from cluster.storage.templates import SqlTemplates
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
 from controllers.park import ParkDefinition
+from controllers.ports.history import HistorySettings
 from controllers.ports.operations import User
 from serve_apps.accounts.passwords import hash_password
 from serve_apps.api import build_api
@@ -50,6 +53,8 @@ class World:
     store: FakeOperationsStore
     database: Database
     """Holds what is not faked."""
+    past: HistoryFiles
+    """Writes the history that the API reads."""
     tokens: Tokens
 
     def token(self, role: str = Role.OPERATOR) -> str:
@@ -91,6 +96,17 @@ async def _open_database(park: ParkDefinition, clock: ManualClock) -> AsyncItera
 
 
 @asynccontextmanager
+async def _open_history(clock: ManualClock) -> AsyncIterator[tuple[HistoryFiles, HistoryFolder]]:
+    settings = HistorySettings()
+    with tempfile.TemporaryDirectory() as folder:
+        writer = HistoryFiles(Path(folder) / "history", settings, clock)
+        try:
+            yield writer, HistoryFolder(Path(folder) / "history", settings, clock)
+        finally:
+            writer.rotate()
+
+
+@asynccontextmanager
 async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     """Yield a world whose park has a battery, a roof and a garage in two nested aggregates."""
     clock = ManualClock(NOW)
@@ -107,7 +123,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     users.append(User(username="gone", password_hash=_HASH, roles=["admin"], disabled=True))
     store = FakeOperationsStore(clock, users)
     ids = SequentialIds()
-    async with _open_database(park, clock) as database:
+    async with _open_database(park, clock) as database, _open_history(clock) as (past, history):
         deps = ApiDeps(
             park=lambda: park,
             live=live,
@@ -115,6 +131,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             store=store,
             devices=SqlDevices(database, ids),
             templates=SqlTemplates(database),
+            history=history,
             clock=clock,
             ids=ids,
             settings=settings,
@@ -130,6 +147,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
                 control=control,
                 store=store,
                 database=database,
+                past=past,
                 tokens=app.state.tokens,
             )
 

@@ -8,11 +8,16 @@ from datetime import datetime
 from pathlib import Path
 
 from controllers.history.buckets import Buckets, InstantArray
-from controllers.kernel.timebase import SystemClock
+from controllers.kernel.errors import StorageUnavailableError
+from controllers.kernel.timebase import Clock, SystemClock
 from controllers.ports.history import HistorySettings, HistoryWriter
 
 _MAX_QUESTIONS = 2
 """Answered at once by one process; further ones wait, and live reads go on."""
+
+
+SILENT_AFTER_S = 30.0
+"""A park that lives says something every second."""
 
 
 def open_history_writer(path: str, settings: HistorySettings) -> HistoryWriter:
@@ -26,9 +31,10 @@ def open_history_writer(path: str, settings: HistorySettings) -> HistoryWriter:
 class HistoryFolder:
     """A HistoryReader over a folder that another process may be writing."""
 
-    def __init__(self, path: Path, settings: HistorySettings) -> None:
+    def __init__(self, path: Path, settings: HistorySettings, clock: Clock | None = None) -> None:
         self._path = path
         self._settings = settings
+        self._clock = clock or SystemClock()
         self._turns = asyncio.Semaphore(_MAX_QUESTIONS)
 
     @property
@@ -63,12 +69,16 @@ class HistoryFolder:
 
         return await asyncio.to_thread(look)
 
-    async def written_at(self) -> datetime | None:
-        """Return when history was last written."""
+    async def ping(self) -> None:
+        """Raise StorageUnavailableError when nothing has been written for a while."""
 
         def look() -> datetime | None:
             from cluster.storage.history.reading import written_at  # noqa: PLC0415
 
             return written_at(self._path)
 
-        return await asyncio.to_thread(look)
+        at = await asyncio.to_thread(look)
+        silent_s = None if at is None else (self._clock.now() - at).total_seconds()
+        if silent_s is None or silent_s > SILENT_AFTER_S:
+            told = "never" if silent_s is None else f"{silent_s:.0f} s ago"
+            raise StorageUnavailableError(f"history was last written {told}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,8 +62,14 @@ def knows(path: Path, subject: str) -> bool:
 
 
 def written_at(path: Path) -> datetime | None:
-    """Return when a stream was last written; None when there is none."""
-    stamps = [stream.stat().st_mtime for stream in Folder(path).live.glob(f"*{STREAM}")]
+    """Return when history was last written; None when it never was."""
+    place = Folder(path)
+    newest = [*place.live.glob(f"*{STREAM}"), *(place.day(day) for day in place.days()[-1:])]
+    stamps = []
+    for file in newest:
+        # A stream may have become parts since it was listed.
+        with suppress(FileNotFoundError):
+            stamps.append(file.stat().st_mtime)
     return datetime.fromtimestamp(max(stamps), UTC) if stamps else None
 
 

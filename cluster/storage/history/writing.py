@@ -1,9 +1,9 @@
 """The one writer of a history folder: append, turn streams into parts, tend the files.
 
-``append`` writes ahead into a stream. ``rotate`` begins a new one and turns every finished stream
-into Parquet parts by day and group; its file names come from the stream's, so a rotation that was
-cut off and is done again replaces its own parts. ``tend`` keeps the files few and the minutes
-current. A reader needs no lock: an instant of a subject counts once, in however many files it is.
+``append`` writes ahead into a stream, ``rotate`` ends it, and ``settle`` turns every ended stream
+into Parquet parts by day and group; their names come from the stream's, so a settling that was cut
+off and is done again replaces its own parts. ``tend`` keeps the files few and the minutes current.
+A reader needs no lock: an instant of a subject counts once, in however many files it is.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ _CHUNK_US = 3_600 * US_PER_S
 
 
 class HistoryFiles:
-    """The writer; not to be used by two threads at once.
+    """The writer.
+
+    ``append`` and ``rotate`` belong to one thread, ``settle`` and ``tend`` to the same or another.
 
     Args:
         path: the history folder; made at the first append.
@@ -86,22 +88,26 @@ class HistoryFiles:
                 raise
 
     def rotate(self) -> None:
-        """Turn everything appended so far into parts.
+        """End the stream; the next append begins another."""
+        self._end_stream()
+
+    def settle(self) -> None:
+        """Turn every stream that has ended into parts.
 
         Raises:
             StorageUnavailableError: they could not be written; the streams stay.
         """
         with explained(self._path):
-            self._end_stream()
             for path in finished_streams(self._place.live):
                 self._into_parts(path)
 
     def tend(self, now: datetime) -> None:
-        """Merge small parts, roll up finished days, remove what is past its time.
+        """Settle, merge small parts, roll up finished days, remove what is too old.
 
         Raises:
             StorageUnavailableError: it could not be done; what was done stays done.
         """
+        self.settle()
         with explained(self._path):
             for day in self._place.days():
                 for group in range(N_GROUPS):
@@ -111,8 +117,9 @@ class HistoryFiles:
 
     def close(self) -> None:
         """Turn what was appended into parts and let go of the stream."""
+        self.rotate()
         with suppress(ParkgridError):
-            self.rotate()
+            self.settle()
 
     def _new_name(self) -> str:
         return f"{to_us(self._clock.now()):020d}-{os.getpid()}"

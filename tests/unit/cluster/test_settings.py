@@ -40,6 +40,8 @@ def test_the_defaults_are_these() -> None:
         "broker_key_file": None,
         "ray_address": None,
         "demo": True,
+        "history_raw_days": 14,
+        "history_minute_days": 3660,
         "log_level": "INFO",
     }
 
