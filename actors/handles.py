@@ -14,6 +14,7 @@ from typing import Any
 
 from actors import runtime
 from controllers.aggregation.instruction import DeliveryReport, Instruction
+from controllers.kernel.breaker import Breaker
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
 from controllers.ports.control import Amendment
 from controllers.supervision import aggregate_actor, resource_actor
@@ -29,6 +30,11 @@ class RayControlPlane:
     def __init__(self, deadline_s: float = runtime.CALL_DEADLINE_S) -> None:
         self._deadline_s = deadline_s
         self._handles: dict[str, runtime.ActorHandle] = {}
+        self._breakers: dict[str, Breaker] = {}
+
+    def n_breakers_open(self) -> int:
+        """Return how many actors are refused calls at once for not having answered."""
+        return sum(breaker.is_open for breaker in self._breakers.values())
 
     async def submit(self, instruction: Instruction) -> Instruction:
         """Hand an instruction to its aggregate; durable on return."""
@@ -100,7 +106,8 @@ class RayControlPlane:
     ) -> dict[str, str | None]:
         async def one(resource_id: str) -> str | None:
             try:
-                await self._resource(resource_id, method, *args)
+                # A kill is tried whatever happened before.
+                await self._call(resource_actor(resource_id), method, *args)
             except ParkgridError as error:
                 return str(error)
             return None
@@ -109,10 +116,27 @@ class RayControlPlane:
         return dict(zip(resource_ids, outcomes, strict=True))
 
     async def _resource(self, resource_id: str, method: str, *args: object) -> Any:
-        return await self._call(resource_actor(resource_id), method, *args)
+        return await self._guarded(resource_actor(resource_id), method, *args)
 
     async def _aggregate(self, aggregate_id: str, method: str, *args: object) -> Any:
-        return await self._call(aggregate_actor(aggregate_id), method, *args)
+        return await self._guarded(aggregate_actor(aggregate_id), method, *args)
+
+    async def _guarded(self, name: str, method: str, *args: object) -> Any:
+        breaker = self._breakers.setdefault(name, Breaker())
+        loop = asyncio.get_running_loop()
+        if not breaker.admits(loop.time()):
+            raise ActorUnavailableError(name)
+        try:
+            answer = await self._call(name, method, *args)
+        except ActorUnavailableError:
+            breaker.failed(loop.time())
+            raise
+        except ParkgridError:
+            # A refusal is an answer.
+            breaker.succeeded()
+            raise
+        breaker.succeeded()
+        return answer
 
     async def _call(self, name: str, method: str, *args: object) -> Any:
         handle = await self._handle(name)

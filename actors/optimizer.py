@@ -83,6 +83,8 @@ class OptimizerActor:
             "status": plan.status if plan else "",
             "degraded": bool(plan and plan.degraded),
             "solve_s": plan.solve_s if plan else 0.0,
+            # Not a number while nothing is proven.
+            "gap_frac": plan.gap_frac if plan and plan.gap_frac is not None else float("nan"),
             "problem": self._problem,
         }
 

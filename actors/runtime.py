@@ -16,6 +16,7 @@ import ray
 import ray.exceptions
 import ray.util
 
+from actors.logs import log_to_stderr
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
 
 NAMESPACE = "parkgrid"
@@ -75,7 +76,7 @@ def spawn(class_: type, name: str, *args: object, **kwargs: object) -> ActorHand
         kwargs: likewise.
     """
     return (
-        ray.remote(class_)
+        ray.remote(logging_class(class_, name))
         .options(
             name=name,
             namespace=NAMESPACE,
@@ -87,6 +88,18 @@ def spawn(class_: type, name: str, *args: object, **kwargs: object) -> ActorHand
         )
         .remote(*args, **kwargs)
     )
+
+
+def logging_class(class_: type, name: str) -> type:
+    """Return an actor class that begins to log when it is built in its own process."""
+
+    def begin(self: Any, *args: object, **kwargs: object) -> None:
+        log_to_stderr(name)
+        class_.__init__(self, *args, **kwargs)  # type: ignore[misc]
+
+    # A class of its own, because Ray builds the actor where nothing of ours has run before.
+    members = {"__init__": begin, "__doc__": class_.__doc__, "__module__": class_.__module__}
+    return type(class_.__name__, (class_,), members)
 
 
 def find(name: str) -> ActorHandle:

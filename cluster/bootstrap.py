@@ -24,6 +24,7 @@ import httpx
 from pydantic import SecretStr
 
 from actors.links.mqtt import MqttSettings
+from actors.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, dress
 from cluster.accounts import ensure_operator
 from cluster.broker import BrokerTls, RunningBroker, start_broker
 from cluster.broker_accounts import BrokerAccounts
@@ -136,7 +137,7 @@ def bring_up(
     home = Home(settings.home)
     stack.enter_context(home.locked())
     check_port(settings.http_host, settings.http_port)
-    _log_to(home.logs / "parkgrid.log", settings.log_level)
+    _log_to(home.logs / "parkgrid.log", settings)
 
     say(f"Data directory: {home.path}")
     database_url = database_url_of(settings, home)
@@ -329,14 +330,17 @@ def _wait_until_ready(url: str, say: Say) -> None:
     say(f"The API is not ready after {_ANSWER_LIMIT_S:g} s: {answer}")
 
 
-def _log_to(path: Path, level: str) -> None:
+def _log_to(path: Path, settings: Settings) -> None:
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES
     )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    dress(handler, form=settings.log_format)
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     # Each poll for readiness would be a line.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # For the processes that Ray will start.
+    os.environ[FORMAT_VARIABLE] = settings.log_format
+    os.environ[LEVEL_VARIABLE] = settings.log_level
 
 
 def _reachable(host: str) -> str:

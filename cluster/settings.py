@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     history_minute_days: int = Field(3_660, ge=31, le=36_600)
     """One-minute history is kept for so long."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Settings:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.handles import RayControlPlane
+from actors.healths import RayActorHealth
 from actors.links.mqtt import MqttSettings
 from actors.live_view import MqttLiveView
+from actors.logs import log_to_stderr
 from actors.outside import Outside
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
@@ -103,6 +105,7 @@ class CurrentPark:
 
 
 def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[object]]:
+    log_to_stderr("api")
     clock = SystemClock()
     ids = RandomIds(clock)
     registry = open_registry(wiring.database_url)
@@ -120,10 +123,14 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     helpers["history"] = history.ping
     database = Database(wiring.database_url, clock, replica=replica)
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
+    control = RayControlPlane()
     deps = ApiDeps(
         park=park,
         live=live,
-        control=RayControlPlane(),
+        control=control,
+        actors=RayActorHealth(),
+        breakers={"store": database.n_breakers_open, "actors": control.n_breakers_open},
+        queues={"database_writes": database.n_waiting},
         store=SqlOperations(database),
         templates=SqlTemplates(database),
         helpers=helpers,

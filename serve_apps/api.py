@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from serve_apps.live.picture import LivePicture
 from serve_apps.live.stream import LiveStream
 from serve_apps.openapi import openapi_document
 from serve_apps.routes import ROUTES
+from serve_apps.system.dependencies import DependencyBoard
+from serve_apps.system.metrics import Metrics
 from serve_apps.web import problems
 from serve_apps.web.deps import ApiDeps
 from serve_apps.web.middleware import PREFIX, Envelope
@@ -32,12 +37,24 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
         deps: ports, park, clock and settings.
         lifespan: runs around the serving, e.g. to close what was opened for ``deps``.
     """
+    board = DependencyBoard(deps)
+    metrics = Metrics(deps, board)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app) if lifespan is not None else nullcontext():
+            following = asyncio.create_task(metrics.commands.follow(deps.live))
+            try:
+                yield
+            finally:
+                following.cancel()
+
     app = FastAPI(
         title="Parkgrid",
         version=version("parkgrid"),
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
+        lifespan=life,
     )
     tokens = Tokens(deps.settings, deps.clock, deps.ids)
     picture = LivePicture(deps.live, deps.clock, refresh_s=deps.settings.live_refresh_s)
@@ -45,11 +62,13 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     app.state.tokens = tokens
     app.state.passwords = PasswordGate(deps.store, deps.clock, deps.settings)
     app.state.picture = picture
+    app.state.dependencies = board
+    app.state.metrics = metrics
     problems.install(app)
     app.openapi = openapi_document  # type: ignore[method-assign]
-    app.add_middleware(Envelope, deps=deps)
+    app.add_middleware(Envelope, deps=deps, meter=metrics.requests)
 
-    stream = LiveStream(deps, tokens, picture)
+    stream = LiveStream(deps, tokens, picture, metrics.n_stream_clients)
 
     async def live_stream(websocket: WebSocket) -> None:
         await stream.serve(websocket)

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 from serve_apps.accounts import session
 from serve_apps.devices import registration as devices
 from serve_apps.operations import dispatch, hands, park
-from serve_apps.system import audit, probes
+from serve_apps.system import audit, metrics, probes
 from serve_apps.templates import kinds
 from serve_apps.templates import routes as templates
 
@@ -21,5 +21,6 @@ ROUTES: list[BaseRoute] = [
     *session.router.routes,
     *audit.router.routes,
     *probes.router.routes,
+    *metrics.router.routes,
 ]
 """Complete routes in one flat list: a nested router costs more to search than a read to answer."""

@@ -23,6 +23,7 @@ from cluster.storage.engine import open_engine, reading
 from cluster.storage.group_writer import GroupWriter
 from cluster.storage.replica import Replica
 from cluster.storage.tables.operations import IDEMPOTENCY_KEYS
+from controllers.kernel.breaker import Breaker
 from controllers.kernel.errors import KeyReusedError, StorageUnavailableError
 from controllers.kernel.timebase import Clock, SystemClock
 from controllers.kernel.wire import decode, encode
@@ -165,6 +166,8 @@ class Database:
             self._engine, lambda connection: Group(connection, clock), Group.close
         )
         self._readers = ThreadPoolExecutor(_N_READERS, thread_name_prefix="sql-reader")
+        # Apart, because a locked database can be read.
+        self._reads, self._writes = Breaker(), Breaker()
 
     async def act(self, act: Act, work: Callable[[Connection], T], type_: type[T]) -> Done[T]:
         """Do an act, once per key; durable on return. See ``Group.act``."""
@@ -176,7 +179,7 @@ class Database:
         Raises:
             StorageUnavailableError: nothing is known of the outcome.
         """
-        return await self._answered(self._writer.submit(work))
+        return await self._answered(self._writes, lambda: self._writer.submit(work))
 
     async def read(self, work: Callable[[Connection], T], *, old_will_do: bool = False) -> T:
         """Run a read in a transaction of its own: one consistent picture.
@@ -197,7 +200,7 @@ class Database:
             with reading(self._engine) as connection:
                 return work(connection)
 
-        return await self._answered(self._readers.submit(run))
+        return await self._answered(self._reads, lambda: self._readers.submit(run))
 
     def close(self) -> None:
         """Finish what is queued and release files; blocks for at most the lock wait."""
@@ -207,10 +210,32 @@ class Database:
         if self._replica is not None:
             self._replica.close()
 
-    async def _answered(self, future: Future[T]) -> T:
+    def n_breakers_open(self) -> int:
+        """Return how many of reading and writing are refused at once for having failed."""
+        return self._reads.is_open + self._writes.is_open
+
+    def n_waiting(self) -> int:
+        """Return how many writes wait for a transaction."""
+        return self._writer.n_waiting()
+
+    async def _answered(self, breaker: Breaker, submit: Callable[[], Future[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        if not breaker.admits(loop.time()):
+            raise StorageUnavailableError("database: it failed a moment ago")
+        future = submit()
         try:
             async with asyncio.timeout(self._answer_within_s):
-                return await asyncio.wrap_future(future)
+                value = await asyncio.wrap_future(future)
         except TimeoutError as error:
+            breaker.failed(loop.time())
             message = f"database: no answer within {self._answer_within_s:g} s"
             raise StorageUnavailableError(message) from error
+        except StorageUnavailableError:
+            breaker.failed(loop.time())
+            raise
+        except Exception:
+            # A refusal is an answer.
+            breaker.succeeded()
+            raise
+        breaker.succeeded()
+        return value

@@ -74,6 +74,10 @@ class GroupWriter(Generic[GroupT]):
             raise StorageUnavailableError(f"database: {MAX_PENDING} writes are waiting") from None
         return answer
 
+    def n_waiting(self) -> int:
+        """Return how many writes wait for a transaction."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Finish what is queued and end the thread."""
         self._queue.put(None)

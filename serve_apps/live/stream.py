@@ -58,19 +58,22 @@ class ClosedError(ParkgridError):
 class LiveStream:
     """Serves all WebSocket clients of one process."""
 
-    def __init__(self, deps: ApiDeps, tokens: Tokens, picture: LivePicture) -> None:
+    def __init__(
+        self, deps: ApiDeps, tokens: Tokens, picture: LivePicture, n_clients: dict[str, int]
+    ) -> None:
         self._deps = deps
         self._tokens = tokens
         self._picture = picture
-        self._n_clients = 0
+        # Under the empty key; metrics read it too.
+        self._n_clients = n_clients
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one client until it leaves or is dropped."""
         await socket.accept()
-        if self._n_clients >= self._deps.settings.stream_max_clients:
+        if self._n_clients[""] >= self._deps.settings.stream_max_clients:
             await socket.close(TRY_AGAIN_LATER, "too many clients; try again later")
             return
-        self._n_clients += 1
+        self._n_clients[""] += 1
         try:
             await _Client(socket, self._deps, self._tokens, self._picture).run()
         except ClosedError as closed:
@@ -79,7 +82,7 @@ class LiveStream:
         except WebSocketDisconnect:
             pass
         finally:
-            self._n_clients -= 1
+            self._n_clients[""] -= 1
 
 
 class _Client:

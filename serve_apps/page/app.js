@@ -5,6 +5,7 @@ import { byId, setAttributes, setText } from "./dom.js";
 import { follow, isLive, picture, renew, serverNow, silenceMs, unfollow } from "./feed.js";
 import { drawFlow } from "./flow.js";
 import { mayRelease, mayStop, openRelease, openResource, openStop } from "./hands.js";
+import { drawParts, followParts, forgetParts } from "./parts.js";
 import { drawAggregates, drawFigures, drawResources, forget } from "./plant.js";
 import { call, logIn, logOut, refresh, session } from "./session.js";
 import { clockTime, currentLanguage, nameOf, setLanguage, span, t, translatePage } from "./text.js";
@@ -64,6 +65,7 @@ function label() {
   if (!plant.park) return;
   setText(byId("park-name"), nameOf(plant.park.name));
   prepareDispatch(plant.park);
+  drawParts();
   dirty = true;
 }
 
@@ -83,6 +85,7 @@ async function enter() {
   clearInterval(drawTimer);
   drawTimer = setInterval(draw, DRAW_EVERY_MS);
   pollDispatches();
+  followParts(plant.park.timezone);
 }
 
 function leave() {
@@ -91,6 +94,7 @@ function leave() {
   clearTimeout(dispatchTimer);
   forget();
   forgetDispatch();
+  forgetParts();
   for (const id of ["plant", "banner", "stopped", "who", "log-out", "stop", "feed"]) byId(id).hidden = true;
   setText(byId("clock"), "");
   byId("log-in").hidden = false;

@@ -41,6 +41,12 @@ const WORDS = {
     renewable: (share) => `${share} solar and wind`, onSite: (share) => `${share} covered on site`,
     fresh: (n, all) => `${n} of ${all} resources fresh`,
     none: "No dispatch yet.", unreachable: "The server cannot be reached.",
+    since: (time) => `since ${time}`,
+    without_store: "The database does not answer: control and stopping go on, other changes are refused.",
+    without_actors: "Some actors do not answer: their devices keep the last command for its lifetime.",
+    without_read_replica: "The read replica does not answer: the primary database does instead.",
+    without_redis: "Redis does not answer: each server counts limits for itself.",
+    withoutElse: (name) => `${name} does not answer; everything else goes on.`,
   },
   zh: {
     tagline: "零碳园区，如同一座电厂运行。",
@@ -82,8 +88,17 @@ const WORDS = {
     renewable: (share) => `风光占 ${share}`, onSite: (share) => `就地供给 ${share}`,
     fresh: (n, all) => `${all} 个资源中 ${n} 个数据新鲜`,
     none: "尚无调度。", unreachable: "无法连接服务器。",
+    since: (time) => `自 ${time}`,
+    without_store: "数据库无响应：控制与急停照常，其他更改暂被拒绝。",
+    without_actors: "部分执行体无响应：其设备在有效期内保持最后指令。",
+    without_read_replica: "只读副本无响应：由主数据库代为应答。",
+    without_redis: "Redis 无响应：各服务器自行计数限流。",
+    withoutElse: (name) => `${name} 无响应，其余功能照常。`,
   },
 };
+
+// Dependencies whose absence has words of its own.
+export const WITHOUT = ["store", "actors", "read-replica", "redis"];
 
 let language = localStorage.getItem("parkgrid.language")
   || (navigator.language.startsWith("zh") ? "zh" : "en");

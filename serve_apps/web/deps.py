@@ -15,6 +15,7 @@ from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
 from controllers.ports.control import ControlPlane
 from controllers.ports.devices import DeviceStore
+from controllers.ports.health import ActorHealth
 from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
@@ -46,6 +47,8 @@ class ApiSettings:
     """The whole live picture is encoded at most this often."""
     store_timeout_s: float = 2.0
     """How long a probe or a kill waits for the database."""
+    check_fresh_s: float = 1.0
+    """Dependencies are asked how they are at most this often."""
     stream_max_clients: int = 200
     """WebSocket connections per replica, waiting for log-in included."""
     stream_auth_timeout_s: float = 5.0
@@ -82,6 +85,11 @@ class ApiDeps:
     StorageUnavailableError."""
     devices: DeviceStore
     history: HistoryReader
+    actors: ActorHealth
+    breakers: Mapping[str, Callable[[], int]] = field(default_factory=dict)
+    """By dependency, how many of its circuit breakers are open."""
+    queues: Mapping[str, Callable[[], int]] = field(default_factory=dict)
+    """By name, how much waits in a queue of this process."""
     clock: Clock
     ids: IdSource
     settings: ApiSettings

@@ -9,13 +9,16 @@ import asyncio
 import logging
 import math
 import re
+import time
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.logs import REQUEST_ID
 from serve_apps.web.deps import ApiDeps, ApiSettings
+from serve_apps.web.meter import RequestMeter
 from serve_apps.web.problems import RefusedError, internal_error, problem_response
 
 logger = logging.getLogger(__name__)
@@ -56,9 +59,10 @@ class Envelope:
     searched faster than two.
     """
 
-    def __init__(self, app: ASGIApp, *, deps: ApiDeps) -> None:
+    def __init__(self, app: ASGIApp, *, deps: ApiDeps, meter: RequestMeter) -> None:
         self._app = app
         self._deps = deps
+        self._meter = meter
         self._max_bytes = deps.settings.max_body_bytes
         self._ingress_sends_id = deps.settings.ingress_sends_request_id
 
@@ -70,17 +74,20 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begun_s = time.perf_counter()
         headers = Headers(scope=scope)
         request_id = headers.get("x-request-id", "")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = self._deps.ids.new("req")
         scope.setdefault("state", {})["request_id"] = request_id
+        REQUEST_ID.set(request_id)
         started = False
 
         async def send_dressed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self._meter.observe(scope, message["status"], time.perf_counter() - begun_s)
                 _dress(message, scope["path"], None if self._ingress_sends_id else request_id)
             await send(message)
 

@@ -46,6 +46,7 @@ class Operation(StrEnum):
     DEVICE_UPDATE = "device.update"
     DEVICE_RETIRE = "device.retire"
     DEVICE_CREDENTIALS = "device.credentials"
+    METRICS_READ = "metrics.read"
 
 
 _EVERYONE = frozenset(Role)
@@ -77,6 +78,7 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.DEVICE_UPDATE: _MAINTAINERS,
     Operation.DEVICE_RETIRE: _MAINTAINERS,
     Operation.DEVICE_CREDENTIALS: _MAINTAINERS,
+    Operation.METRICS_READ: _HANDS_ON | {Role.AUDITOR},
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -54,12 +55,16 @@ class FieldError(Wire):
     """What the rule demands."""
 
 
-class CheckView(Wire):
+class CheckView(Wire, omit_defaults=True):
     """One part of the system."""
 
     name: str
     ok: bool
     detail: str
+    since: datetime | None = None
+    """First seen missing here; absent while it is there."""
+    degraded_mode: str | None = None
+    """What goes on without it; absent while it is there."""
 
 
 class ProblemDocument(Wire, omit_defaults=True):

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from controllers.kernel.errors import StorageUnavailableError
+from serve_apps.system.dependencies import DependencyBoard
 from tests.support.api_world import World, assert_problem
 from tests.support.live_states import make_aggregate_state
 
@@ -185,11 +186,38 @@ async def test_without_a_helper_it_is_degraded_and_ready(world: World) -> None:
         return
 
     helpers = {"read-replica": answering, "redis": silent}
-    world.app.state.deps = dataclasses.replace(world.app.state.deps, helpers=helpers)
+    deps = dataclasses.replace(world.app.state.deps, helpers=helpers)
+    world.app.state.dependencies = DependencyBoard(deps)
     response = await world.client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
-    assert [c["ok"] for c in response.json()["checks"]] == [True, True, True, False]
+    assert [c["ok"] for c in response.json()["checks"]] == [True, True, True, True, False]
     assert "hunter2" not in response.text
+
+
+async def test_without_the_database_it_is_degraded_and_ready_to_stop_the_park(world: World) -> None:
+    world.store.down = True
+    first = (await world.client.get("/readyz")).json()
+    world.clock.advance(timedelta(seconds=60))
+    response = await world.client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    (missing,) = (check for check in response.json()["checks"] if not check["ok"])
+    assert (missing["name"], missing["since"]) == ("store", first["checks"][1]["since"])
+    assert "stopping go on" in missing["degraded_mode"]
+    kill = await world.client.put(
+        f"{API}/park/kill", json={"reason": "smoke"}, headers=world.auth()
+    )
+    assert kill.status_code == 202
+    world.store.down = False
+    checks = (await world.client.get("/readyz")).json()["checks"]
+    assert all(check.keys() == {"name", "ok", "detail"} for check in checks)
+
+
+async def test_actor_that_is_missing_degrades_and_is_named(world: World) -> None:
+    world.actors.said["optimizer"] = None
+    response = await world.client.get("/readyz")
+    assert response.json()["status"] == "degraded"
+    (missing,) = (check for check in response.json()["checks"] if not check["ok"])
+    assert missing["detail"].endswith("optimizer")
 
 
 async def test_not_ready_until_every_aggregate_has_spoken(world: World) -> None:

@@ -20,6 +20,7 @@ from cluster.storage.database import Database
 from cluster.storage.engine import migrate, open_engine, reading
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import SqlRecordSink
+from controllers.kernel.breaker import REST_S
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.timebase import SystemClock
 from controllers.ports.actors import OutboxRecord
@@ -95,6 +96,12 @@ async def test_a_locked_database_refuses_in_time_and_recovers(
         assert {type(result) for result in results} == {StorageUnavailableError}
         # Readers do not wait for the writer.
         assert len(await store.audit_entries(10)) == 1
+        # Who fails again and again is refused at once.
+        begun = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match="a moment ago"):
+            await store.ping()
+        assert time.monotonic() - begun < 0.5
+    await asyncio.sleep(REST_S)
     await store.ping()
     assert await store.begin(key(2), "dispatch", "vpp", {}) == key(2)
     assert [entry.seq for entry in await store.audit_entries(10)] == [2, 1]

@@ -29,7 +29,7 @@ from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.permissions import Role
 from serve_apps.web.tokens import Tokens
 from tests.support.databases import migrated_sqlite
-from tests.support.fakes import FakeControlPlane, FakeLiveView, FakeOperationsStore
+from tests.support.fakes import FakeActorHealth, FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import (
     NOW,
     make_aggregate_state,
@@ -50,6 +50,7 @@ class World:
     clock: ManualClock
     live: FakeLiveView
     control: FakeControlPlane
+    actors: FakeActorHealth
     store: FakeOperationsStore
     database: Database
     """Holds what is not faked."""
@@ -119,6 +120,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
         make_aggregate_state("stores"),
     )
     control = FakeControlPlane(park, clock)
+    actors = FakeActorHealth()
     users = [User(username=role, password_hash=_HASH, roles=[role]) for role in Role]
     users.append(User(username="gone", password_hash=_HASH, roles=["admin"], disabled=True))
     store = FakeOperationsStore(clock, users)
@@ -129,6 +131,9 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             live=live,
             control=control,
             store=store,
+            actors=actors,
+            breakers={"store": lambda: 1},
+            queues={"database_writes": lambda: 5},
             devices=SqlDevices(database, ids),
             templates=SqlTemplates(database),
             history=history,
@@ -145,6 +150,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
                 clock=clock,
                 live=live,
                 control=control,
+                actors=actors,
                 store=store,
                 database=database,
                 past=past,

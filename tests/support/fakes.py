@@ -29,6 +29,7 @@ from controllers.kernel.timebase import Clock, DeliveryPeriod
 from controllers.kernel.wire import encode
 from controllers.park import ParkDefinition
 from controllers.ports.control import Amendment
+from controllers.ports.health import Health
 from controllers.ports.live import Delta
 from controllers.ports.operations import AuditEntry, IdempotencyRecord, User
 
@@ -332,3 +333,17 @@ class FakeOperationsStore:
     def _answer(self) -> None:
         if self.down:
             raise StorageUnavailableError("the database is down")
+
+
+class FakeActorHealth:
+    """Actors that say what a test puts into their mouths."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Health | None] = {
+            "resource:bess1": {"ready": True, "epoch": 3, "calls_waiting": 0, "store_ok": True},
+            "optimizer": {"ready": True, "solve_s": 0.25, "gap_frac": 0.001, "plans": 4},
+        }
+
+    async def healths(self) -> dict[str, Health | None]:
+        """Return what was put."""
+        return self.said

@@ -43,6 +43,7 @@ def test_the_defaults_are_these() -> None:
         "history_raw_days": 14,
         "history_minute_days": 3660,
         "log_level": "INFO",
+        "log_format": "json",
     }
 
 

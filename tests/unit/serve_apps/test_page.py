@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import serve_apps
+from serve_apps.system.dependencies import DEGRADED_MODES, LIVE
 
 PAGE = Path(serve_apps.__file__).parent / "page"
 _KEY = re.compile(r"(?:^|[ {,])([A-Za-z_]\w*): (?=[\"(])", re.MULTILINE)
@@ -31,6 +32,15 @@ def test_every_word_the_page_asks_for_exists() -> None:
         asked |= set(re.findall(r'\bt\("(\w+)"', script.read_text()))
     assert len(asked) > 50
     assert asked <= _keys("en")
+
+
+def test_every_degraded_mode_has_words_of_its_own() -> None:
+    # The live feed's loss has a banner of its own.
+    named = set(DEGRADED_MODES) - {LIVE}
+    assert {f"without_{name.replace('-', '_')}" for name in named} <= _keys("en")
+    listed = re.search(r"WITHOUT = \[(.*?)\]", (PAGE / "text.js").read_text(), re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r'"([\w-]+)"', listed[1])) == named
 
 
 @pytest.mark.parametrize("path", sorted(PAGE.iterdir()), ids=lambda p: p.name)
