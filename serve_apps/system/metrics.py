@@ -51,7 +51,7 @@ class Metrics:
         return await asyncio.to_thread(generate_latest, self._registry)
 
 
-@router.get("/metrics", **answers(None, Operation.METRICS_READ))
+@router.get("/metrics", **answers(None, Operation.METRICS_READ, text="text/plain"))
 async def get_metrics(request: Request) -> Response:
     """Return the metrics of this replica in Prometheus' text form."""
     metrics = cast(Metrics, request.app.state.metrics)

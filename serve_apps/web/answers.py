@@ -30,6 +30,7 @@ def answers(
     *problems: int,
     status: int = HTTPStatus.OK,
     also: int | None = None,
+    text: str | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments that declare a route.
 
@@ -40,6 +41,7 @@ def answers(
             any body may be refused for (400, 408, 413, 415, 422).
         status: status of success.
         also: second status with the same body.
+        text: media type of an answer that is no JSON, instead of a view.
     """
     refusals = (*(_ALWAYS if operation else ()), *map(HTTPStatus, problems))
     responses: dict[int | str, dict[str, Any]] = {
@@ -51,9 +53,13 @@ def answers(
             answer_types.add(view)
             schema = {"$ref": REF.format(name=view.__name__)}
             responses[int(code)]["content"] = {"application/json": {"schema": schema}}
+        elif text is not None:
+            responses[int(code)]["content"] = {text: {"schema": {"type": "string"}}}
     return {
         "status_code": int(status),
         "response_model": None,
+        # Or the framework would declare JSON too.
+        "response_class": Response,
         "responses": responses,
         "openapi_extra": {"x-operation": None if operation is None else operation.value},
     }

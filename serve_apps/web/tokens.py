@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_origin
 
 import jwt
 from fastapi import Depends, HTTPException, Request
@@ -167,7 +167,7 @@ class GuardedRoute(APIRoute):
 
     def _strict(self, inner: Handler) -> Handler:
         """Refuse what is ambiguous or no text: a misspelt filter must not show everything."""
-        known = _query_names(self.dependant)
+        known = _query_parameters(self.dependant)
 
         async def strict(request: Request) -> Response:
             # Most requests have none; parsing nothing costs as much as a small read.
@@ -180,18 +180,26 @@ class GuardedRoute(APIRoute):
         return strict
 
 
-def _check_query(given: QueryParams, known: set[str]) -> None:
+def _check_query(given: QueryParams, known: Mapping[str, bool]) -> None:
     for name, value in given.multi_items():
         if name not in known:
             names = f"known are {', '.join(sorted(known))}" if known else "there are none"
             raise refuse_field(name, f"is not a known parameter; {names}", place="query")
+        if not known[name] and len(given.getlist(name)) > 1:
+            raise refuse_field(name, "must be given once", place="query")
         if not is_text(value):
             raise refuse_field(name, "must not hold NUL or half a character", place="query")
 
 
-def _query_names(dependant: Dependant) -> set[str]:
-    names = {field.alias for field in dependant.query_params}
-    return names.union(*map(_query_names, dependant.dependencies))
+def _query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """Return by name whether a parameter may be given more than once."""
+    found = {
+        field.alias: get_origin(field.field_info.annotation) is list
+        for field in dependant.query_params
+    }
+    for below in dependant.dependencies:
+        found |= _query_parameters(below)
+    return found
 
 
 async def _principal_of(request: Request) -> Principal:

@@ -84,6 +84,11 @@ async def test_misspelt_filter_does_not_show_everything(world: World) -> None:
     assert "known are aggregation" in str(problem["detail"])
 
 
+async def test_doubled_filter_is_refused(world: World) -> None:
+    url = f"{API}/dispatches?aggregation=site&aggregation=stores"
+    assert_problem(await world.client.get(url, headers=world.auth()), 422, "validation")
+
+
 async def test_nul_in_a_filter_is_refused(world: World) -> None:
     url = f"{API}/dispatches?aggregation=%00"
     assert_problem(await world.client.get(url, headers=world.auth()), 422, "validation")

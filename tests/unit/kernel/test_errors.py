@@ -22,6 +22,10 @@ _EXAMPLES = [
     errors.DeviceUnreachableError("bess1"),
     errors.ActorUnavailableError("resource-bess1"),
     errors.StorageUnavailableError("locked"),
+    errors.StaleVersionError("the template", 4),
+    errors.KeyReusedError("k-1", "d-1"),
+    errors.SealBrokenError("cannot be opened"),
+    errors.RulesBrokenError([errors.Problem(field="a.b", value=1, rule="must be 2")]),
 ]
 
 

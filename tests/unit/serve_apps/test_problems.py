@@ -11,6 +11,7 @@ from serve_apps.web.problems import FieldError, refusal_of
 
 CASES: list[tuple[errors.ParkgridError, int]] = [
     (errors.DomainError("target_kw", 9e9, "must be at most 2500 kW"), 422),
+    (errors.RulesBrokenError([errors.Problem(field="a", value=1, rule="must be 2")]), 422),
     (errors.NotFoundError("dispatch", "x"), 404),
     (errors.ConflictError("overlaps d-1; amend or cancel it", current="d-1"), 409),
     (errors.StaleVersionError("the template", 4), 412),
