@@ -1,0 +1,1 @@
+"""Solves problems from files: ``parkgrid solve``."""
