@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from optimization.checks import FloatArray, IntArray
+from optimization.checks import BoolArray, FloatArray, IntArray
 
 _NO_TERM = ""
 
@@ -39,6 +39,15 @@ class Solution:
     bound: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """What a block of columns or rows [N, ...] is, to name its members in an explanation."""
+
+    of: tuple[str, ...]
+    what: str
+    indices: IntArray
+
+
 @dataclass(slots=True)
 class SparseModel:
     """A minimisation over blocks; grows until it is run."""
@@ -52,6 +61,9 @@ class SparseModel:
     row_upper: list[FloatArray] = field(default_factory=list)
     triplets: list[tuple[IntArray, IntArray, FloatArray]] = field(default_factory=list)
     constants: dict[str, float] = field(default_factory=dict)
+    prices: list[tuple[str, IntArray, FloatArray]] = field(default_factory=list)
+    labelled_columns: list[Labelled] = field(default_factory=list)
+    labelled_rows: list[Labelled] = field(default_factory=list)
     n_columns: int = 0
     n_rows: int = 0
 
@@ -64,8 +76,21 @@ class SparseModel:
         *,
         term: str = _NO_TERM,
         integer: bool = False,
+        of: tuple[str, ...] = (),
+        what: str = "",
     ) -> IntArray:
-        """Add a block of columns and return their indices in its shape."""
+        """Add a block of columns and return their indices in its shape.
+
+        Args:
+            shape: of the block.
+            lower: bound.
+            upper: bound.
+            cost: per unit.
+            term: the cost term they contribute to.
+            integer: take whole numbers only.
+            of: names of the first dimension, where bounds matter to an explanation.
+            what: the bounds mean, in words.
+        """
         indices = self.n_columns + np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
         self.n_columns += indices.size
         self.lower.append(_flat(lower, shape))
@@ -74,14 +99,39 @@ class SparseModel:
         self.integer.append(_flat(float(integer), shape))
         if term != _NO_TERM:
             self.terms.append((term, self.n_columns - indices.size, self.n_columns))
+        if what:
+            self.labelled_columns.append(Labelled(of, what, indices))
         return indices
 
-    def rows(self, shape: tuple[int, ...], lower: ArrayLike, upper: ArrayLike) -> IntArray:
-        """Add a block of rows and return their indices in its shape."""
+    def price(self, columns: IntArray, cost: ArrayLike, *, term: str) -> None:
+        """Add to the cost of columns that are there already."""
+        spread = np.broadcast_to(np.asarray(cost, dtype=np.float64), columns.shape)
+        self.prices.append((term, columns.ravel(), spread.ravel()))
+
+    def rows(
+        self,
+        shape: tuple[int, ...],
+        lower: ArrayLike,
+        upper: ArrayLike,
+        *,
+        of: tuple[str, ...] = (),
+        what: str = "",
+    ) -> IntArray:
+        """Add a block of rows and return their indices in its shape.
+
+        Args:
+            shape: of the block.
+            lower: bound.
+            upper: bound.
+            of: names of the first dimension, where they matter to an explanation.
+            what: they demand, in words.
+        """
         indices = self.n_rows + np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
         self.n_rows += indices.size
         self.row_lower.append(_flat(lower, shape))
         self.row_upper.append(_flat(upper, shape))
+        if what:
+            self.labelled_rows.append(Labelled(of, what, indices))
         return indices
 
     def add(self, rows: ArrayLike, columns: ArrayLike, values: ArrayLike) -> None:
@@ -103,7 +153,30 @@ class SparseModel:
         sums = dict(self.constants)
         for term, first, end in self.terms:
             sums[term] = sums.get(term, 0.0) + float(spent[first:end].sum())
+        for term, columns, cost in self.prices:
+            sums[term] = sums.get(term, 0.0) + float(cost @ values[columns])
         return sums
+
+    def costs(self) -> FloatArray:
+        """Return the cost of all columns so far."""
+        total = _joined(self.cost)
+        for _, columns, cost in self.prices:
+            np.add.at(total, columns, cost)
+        return total
+
+    def integers(self) -> BoolArray:
+        """Tell which columns take whole numbers only."""
+        return _joined(self.integer) > 0
+
+    def matrix(self) -> sparse.csc_matrix:
+        """Return the coefficients."""
+        rows, columns, values = (np.concatenate(part) for part in zip(*self.triplets, strict=True))
+        shape = (self.n_rows, self.n_columns)
+        return sparse.coo_matrix((values, (rows, columns)), shape=shape).tocsc()
+
+    def row_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper bounds of all rows so far."""
+        return _joined(self.row_lower), _joined(self.row_upper)
 
     def run(self, *, time_limit_s: float, gap_frac: float) -> Solution:
         """Minimise.
@@ -116,14 +189,13 @@ class SparseModel:
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("time_limit", max(time_limit_s, 0.0))
         solver.setOptionValue("mip_rel_gap", gap_frac)
-        self._pass_to(solver)
+        self.pass_to(solver)
         solver.run()
-        return _read(solver, mixed=bool(_joined(self.integer).any()))
+        return read_solution(solver, mixed=bool(_joined(self.integer).any()))
 
-    def _pass_to(self, solver: highspy.Highs) -> None:
-        rows, columns, values = (np.concatenate(part) for part in zip(*self.triplets, strict=True))
-        shape = (self.n_rows, self.n_columns)
-        matrix = sparse.coo_matrix((values, (rows, columns)), shape=shape).tocsc()
+    def pass_to(self, solver: highspy.Highs) -> None:
+        """Hand the model to a solver."""
+        matrix = self.matrix()
         solver.passModel(
             self.n_columns,
             self.n_rows,
@@ -131,7 +203,7 @@ class SparseModel:
             int(highspy.MatrixFormat.kColwise),
             int(highspy.ObjSense.kMinimize),
             sum(self.constants.values()),
-            _joined(self.cost),
+            self.costs(),
             _joined(self.lower),
             _joined(self.upper),
             _joined(self.row_lower),
@@ -151,7 +223,8 @@ def _joined(parts: list[FloatArray]) -> FloatArray:
     return np.concatenate([np.zeros(0), *parts])
 
 
-def _read(solver: highspy.Highs, *, mixed: bool) -> Solution:
+def read_solution(solver: highspy.Highs, *, mixed: bool) -> Solution:
+    """Return the outcome of a run; with ``mixed`` whole numbers were asked for."""
     status, info = solver.getModelStatus(), solver.getInfo()
     known = highspy.HighsModelStatus
     if status in (known.kInfeasible, known.kUnboundedOrInfeasible):

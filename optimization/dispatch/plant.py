@@ -62,9 +62,9 @@ class Generator(Plain):
     stop_cost: Magnitude = 0.0
     min_up_h: Magnitude = 0.0
     min_down_h: Magnitude = 0.0
-    ramp_up_mw_per_h: Rate = INF
+    ramp_up_mw_per_h: Limit = INF
     """While running, and above the minimum in the step of a start."""
-    ramp_down_mw_per_h: Rate = INF
+    ramp_down_mw_per_h: Limit = INF
     start_mw: Limit = INF
     """Highest power in the step of a start."""
     stop_mw: Limit = INF

@@ -59,9 +59,9 @@ class ReserveProduct(Plain):
     required_mw: Magnitudes | None = None
     """To be held. Default: 0."""
     max_mw: Magnitudes | None = None
-    """Most that is paid for. Default: no limit."""
+    """Most that is sold; required where holding is paid or reserve is called. Default: no limit."""
     price_per_mw_h: Magnitudes | None = None
-    """Paid for each MW held, per hour; demands ``max_mw``. Default: 0."""
+    """Paid for each MW held, per hour. Default: 0."""
     shortfall_price_per_mw_h: Magnitude | None = None
     """Price of holding less than required, a breach; None makes the requirement hard."""
     duration_h: Magnitude = 0.0

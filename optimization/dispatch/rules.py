@@ -196,8 +196,8 @@ def _product(product: ReserveProduct) -> Iterator[ProblemError]:
     path = f"reserves[{product.name}].max_mw"
     pays = product.price_per_mw_h is not None and max(product.price_per_mw_h) > 0
     if product.max_mw is None:
-        if pays or product.activation_price_per_mwh:
-            yield ProblemError(path, None, "is required where holding or activation is paid")
+        if pays or product.activation_frac > 0:
+            yield ProblemError(path, None, "is required where holding is paid or reserve is called")
         return
     required = product.required_mw or (0.0,) * len(product.max_mw)
     if any(most < least for most, least in zip(product.max_mw, required, strict=True)):

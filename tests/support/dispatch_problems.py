@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,6 +43,11 @@ def random_problem(
     price = rng.normal(60.0, 60.0, n_steps)
     kinds = KINDS if kinds is None else kinds
     assets = {kind: tuple(_MAKERS[kind](rng, i, step_h) for i in range(n_each)) for kind in kinds}
+    if {"generators", "heat_stores"} <= set(kinds):
+        assets["generators"] = tuple(
+            replace(unit, heat_store=store.name)  # type: ignore[type-var, call-arg]
+            for unit, store in zip(assets["generators"], assets["heat_stores"], strict=True)
+        )
     return DispatchProblem(
         step_h=series(step_h),
         points=(

@@ -1,0 +1,266 @@
+"""The way to an answer by a deadline: relax, round, separate what runs both ways, search, explain.
+
+Stores first get no binaries. The relaxation gives a bound and a point near which good commitments
+lie: what is whole there is fixed and the rest searched; only when that is not good enough the
+whole model is. Where the solution takes and gives at the same instant (negative prices make burning
+energy attractive) each store is first held to its net direction, and only when that costs more than
+the gap allows binaries are added at those steps. Every bound stays valid for the rounds after.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from optimization.checks import BoolArray, FloatArray
+from optimization.dispatch.explain import explain
+from optimization.dispatch.fields import Series, series
+from optimization.dispatch.previous import PreviousPlan
+from optimization.dispatch.problem import DispatchProblem
+from optimization.dispatch.result import Conflict, DispatchResult, DispatchStatus
+from optimization.dispatch.rules import check
+from optimization.dispatch.sparse.assemble import assemble
+from optimization.dispatch.sparse.draft import Draft
+from optimization.dispatch.sparse.extract import (
+    both_ways,
+    breaches,
+    cost_terms,
+    netted,
+    point_mw,
+    schedules,
+)
+from optimization.highs import Ended
+from optimization.highs_session import Session, Watch, fractional
+
+_RESERVED_FRAC = 0.2
+"""Share of the time left kept for turning a solution into one that stores can follow."""
+_LEAST_EXPLAIN_S = 2.0
+_LOCAL_FRAC = 0.4
+"""Share of the time left a search near the relaxation may take."""
+_LOCAL_GAP_FRAC = 0.3
+"""Of the demanded gap: how well a search near the relaxation is finished."""
+_TINY_COST = 1e-6
+
+
+def solve_dispatch(
+    problem: DispatchProblem,
+    *,
+    deadline_s: float = 10.0,
+    gap_frac: float = 1e-3,
+    previous: PreviousPlan | None = None,
+    watch: Watch | None = None,
+) -> DispatchResult:
+    """Return the cheapest schedule that can be found in time, or why there is none.
+
+    Args:
+        problem: what to plan.
+        deadline_s: the answer is due about then, counted from the call; explaining a contradiction
+            may take two seconds longer.
+        gap_frac: a cost this close to the bound, relative to the cost, counts as optimal.
+        previous: the plan in force, to start from and to fall back on.
+        watch: asked now and then whether to stop; told True, the best so far is the answer.
+
+    Raises:
+        ProblemRefusedError: the problem breaks rules; no solver was run.
+    """
+    begun = time.perf_counter()
+    check(problem)
+    search = _Search(problem, begun + deadline_s, gap_frac, previous, watch)
+    search.run()
+    if search.contradicts:
+        conflicts = explain(problem, max(search.left_s(), _LEAST_EXPLAIN_S))
+        return DispatchResult(
+            status=DispatchStatus.INFEASIBLE,
+            solve_s=time.perf_counter() - begun,
+            reason=_in_words(conflicts),
+            contradiction=conflicts,
+        )
+    if search.best is None:
+        reason = f"no feasible schedule was found within {deadline_s:g} s"
+        spent = time.perf_counter() - begun
+        if previous is not None:
+            return previous.degraded(problem, reason, spent)
+        return DispatchResult(status=DispatchStatus.LATE, solve_s=spent, reason=reason)
+    return search.result(time.perf_counter() - begun)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Incumbent:
+    draft: Draft
+    values: FloatArray
+    cost: float
+
+
+@dataclass(slots=True)
+class _Search:
+    """Rounds of solving until the best schedule is close enough to the bound."""
+
+    problem: DispatchProblem
+    due: float
+    gap_frac: float
+    previous: PreviousPlan | None
+    watch: Watch | None
+    bound: float = -np.inf
+    best: _Incumbent | None = None
+    contradicts: bool = False
+    prices: Series = ()
+    reserve_prices: dict[str, Series] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Search; ``best``, ``bound`` and ``contradicts`` tell what came of it."""
+        exclusive: dict[str, BoolArray] = {}
+        while True:
+            draft = assemble(self.problem, exclusive)
+            session = Session(draft.model, self.watch)
+            values = self._round(draft, session)
+            if values is None or session.stopped:
+                return
+            offenders = both_ways(draft, values)
+            if not offenders or self._close() or self.left_s() <= 0:
+                return
+            known = sum(int(steps.sum()) for steps in exclusive.values())
+            for name, steps in offenders.items():
+                # A store that offends again gets all its binaries, so that rounds are few.
+                exclusive[name] = np.ones_like(steps) if name in exclusive else steps
+            if sum(int(steps.sum()) for steps in exclusive.values()) == known:
+                return
+
+    def left_s(self) -> float:
+        """Return the time left."""
+        return max(self.due - time.perf_counter(), 0.0)
+
+    def _close(self) -> bool:
+        if self.best is None:
+            return False
+        return self.best.cost - self.bound <= max(self.gap_frac * abs(self.best.cost), _TINY_COST)
+
+    def _round(self, draft: Draft, session: Session) -> FloatArray | None:
+        """Solve one model; return its solution, which may still run both ways."""
+        relaxed = session.relax(time_limit_s=self.left_s())
+        if relaxed.ended is Ended.INFEASIBLE:
+            self.contradicts = self.best is None
+            return None
+        if relaxed.ended is not Ended.OPTIMAL:
+            return self._rescue(draft, session)
+        self.bound = max(self.bound, relaxed.bound)
+        self._read_prices(draft, session.row_duals())
+        if not fractional(relaxed.values, session.integers).any():
+            self._offer(draft, session, relaxed.values)
+            return relaxed.values
+        self._follow_previous(draft, session)
+        values = self._search_near(draft, session, relaxed.values)
+        if self._close() or session.stopped:
+            return values
+        start = values if self.best is None or self.best.draft is not draft else self.best.values
+        whole = session.search(
+            time_limit_s=(1 - _RESERVED_FRAC) * self.left_s(),
+            gap_frac=self.gap_frac,
+            start=start,
+        )
+        if whole.ended is Ended.INFEASIBLE:
+            self.contradicts = self.best is None
+            return values
+        self.bound = max(self.bound, whole.bound)
+        if not whole.values.size:
+            return values
+        self._offer(draft, session, whole.values)
+        return whole.values
+
+    def _search_near(
+        self, draft: Draft, session: Session, relaxed: FloatArray
+    ) -> FloatArray | None:
+        """Search with everything fixed that is whole in the relaxation."""
+        settled = np.flatnonzero(session.integers & ~fractional(relaxed, session.integers, 1e-3))
+        session.fix(settled, np.round(relaxed[settled]))
+        near = session.search(
+            time_limit_s=_LOCAL_FRAC * self.left_s(),
+            gap_frac=_LOCAL_GAP_FRAC * self.gap_frac,
+        )
+        session.free()
+        if not near.values.size:
+            return None
+        self._offer(draft, session, near.values)
+        return near.values
+
+    def _follow_previous(self, draft: Draft, session: Session) -> None:
+        """Try the commitments of the plan in force."""
+        if self.previous is None:
+            return
+        for names, columns in draft.running:
+            states = self.previous.running(names, draft.start_h, draft.end_h)
+            free = (session.lower[columns] < session.upper[columns]) & ~np.isnan(states)
+            session.fix(columns[free], states[free])
+        followed = session.search(time_limit_s=_LOCAL_FRAC * self.left_s(), gap_frac=self.gap_frac)
+        session.free()
+        if followed.values.size:
+            self._offer(draft, session, followed.values)
+
+    def _rescue(self, draft: Draft, session: Session) -> FloatArray | None:
+        """Take any feasible point when not even the relaxation was solved in time."""
+        self._follow_previous(draft, session)
+        return None if self.best is None else self.best.values
+
+    def _offer(self, draft: Draft, session: Session, values: FloatArray) -> None:
+        """Keep a solution if it is the best; stores are held to one direction first."""
+        if both_ways(draft, values):
+            one_way = self._one_way(draft, session, values)
+            if one_way is None:
+                return
+            values = one_way
+        values = netted(draft, values)
+        cost = float(draft.model.costs() @ values) + sum(draft.model.constants.values())
+        if self.best is None or cost < self.best.cost:
+            self.best = _Incumbent(draft, values, cost)
+
+    def _one_way(self, draft: Draft, session: Session, values: FloatArray) -> FloatArray | None:
+        """Fix each store's direction by its net flow and all commitments; solve what is left."""
+        for store in draft.two_way:
+            into, out = values[store.into], values[store.out]
+            round_trip = (store.into_efficiency * store.out_efficiency)[:, None]
+            # The energy inside can follow the same path with the smaller flow left out.
+            taking = into * round_trip >= out
+            for columns in (store.into[~taking], store.out[taking]):
+                session.cap(columns, np.zeros(len(columns)))
+        whole = np.flatnonzero(session.integers)
+        session.fix(whole, np.round(values[whole]))
+        solution = session.relax(time_limit_s=max(self.left_s(), 0.1))
+        session.free()
+        return solution.values if solution.values.size else None
+
+    def _read_prices(self, draft: Draft, duals: FloatArray) -> None:
+        grid = next(point.name for point in self.problem.points if point.parent is None)
+        self.prices = series(-duals[draft.balance[grid]] / draft.step_h + 0.0)
+        self.reserve_prices = {
+            name: series(duals[rows] / draft.step_h + 0.0) for name, rows in draft.required.items()
+        }
+
+    def result(self, solve_s: float) -> DispatchResult:
+        """Return the best schedule with its proof."""
+        if self.best is None:
+            raise ValueError("there is no schedule")
+        draft, values = self.best.draft, self.best.values
+        terms = cost_terms(draft, values)
+        cost = sum(terms.values())
+        bound = min(self.bound, cost)
+        known = np.isfinite(bound)
+        return DispatchResult(
+            status=DispatchStatus.OPTIMAL if self._close() else DispatchStatus.INCUMBENT,
+            solve_s=solve_s,
+            schedules=schedules(draft, values),
+            point_mw=point_mw(draft, values),
+            cost=cost,
+            cost_terms=terms,
+            bound=float(bound) if known else None,
+            gap_frac=float((cost - bound) / max(abs(cost), _TINY_COST)) if known else None,
+            price_per_mwh=self.prices,
+            reserve_price_per_mw_h=self.reserve_prices,
+            breaches=breaches(draft, values),
+        )
+
+
+def _in_words(conflicts: tuple[Conflict, ...]) -> str:
+    if not conflicts:
+        return "the constraints contradict one another; there was no time to find out which"
+    return "these cannot all hold: " + "; ".join(map(str, conflicts))

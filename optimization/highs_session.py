@@ -1,0 +1,124 @@
+"""One model inside HiGHS, solved again and again: relaxed, with columns fixed, or in full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+
+from optimization.checks import BoolArray, FloatArray, IntArray
+from optimization.highs import Solution, SparseModel, read_solution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a search stands; infinite where nothing is known yet."""
+
+    cost: float
+    bound: float
+    elapsed_s: float
+
+
+Watch = Callable[[Progress], bool]
+"""Called now and then during a search, which stops with what it has when told True."""
+
+
+class Session:
+    """A model passed to HiGHS once.
+
+    Args:
+        model: complete.
+        watch: asked now and then whether to stop.
+    """
+
+    def __init__(self, model: SparseModel, watch: Watch | None = None) -> None:
+        self.integers = model.integers()
+        self.lower, self.upper = model.bounds()
+        self.stopped = False
+        self._watch = watch
+        self._begun = time.perf_counter()
+        self._best, self._bound = np.inf, -np.inf
+        self._highs = highspy.Highs()
+        self._highs.setOptionValue("output_flag", False)
+        model.pass_to(self._highs)
+        self._n_rows = model.n_rows
+        if watch is not None:
+            for event in ("cbMipInterrupt", "cbSimplexInterrupt", "cbIpmInterrupt"):
+                getattr(self._highs, event).subscribe(self._on_event)
+
+    @property
+    def mixed(self) -> bool:
+        """Tell whether some columns take whole numbers only."""
+        return bool(self.integers.any())
+
+    def relax(self, *, time_limit_s: float) -> Solution:
+        """Minimise with whole numbers ignored; what is fixed stays fixed."""
+        self._set(solve_relaxation=True, time_limit=self._limit(time_limit_s))
+        self._highs.run()
+        return read_solution(self._highs, mixed=False)
+
+    def row_duals(self) -> FloatArray:
+        """Return what each row's right-hand side costs at the margin, after ``relax``."""
+        return np.asarray(self._highs.getSolution().row_dual, dtype=np.float64)
+
+    def search(
+        self, *, time_limit_s: float, gap_frac: float, start: FloatArray | None = None
+    ) -> Solution:
+        """Minimise in full.
+
+        Args:
+            time_limit_s: HiGHS stops about then.
+            gap_frac: a solution this close to the bound, relative to itself, is good enough.
+            start: values of all columns; those of whole-number columns are tried first.
+        """
+        self._set(
+            solve_relaxation=False, time_limit=self._limit(time_limit_s), mip_rel_gap=gap_frac
+        )
+        if start is not None:
+            whole = np.flatnonzero(self.integers).astype(np.int32)
+            self._highs.setSolution(len(whole), whole, np.round(start[whole]))
+        self._highs.run()
+        return read_solution(self._highs, mixed=self.mixed)
+
+    def fix(self, columns: IntArray, values: FloatArray) -> None:
+        """Hold columns at values, until ``free``."""
+        self._bounds(columns, values, values)
+
+    def cap(self, columns: IntArray, upper: FloatArray) -> None:
+        """Lower the upper bound of columns, until ``free``."""
+        self._bounds(columns, np.minimum(self.lower[columns], upper), upper)
+
+    def free(self) -> None:
+        """Give all columns their own bounds again."""
+        self._bounds(np.arange(len(self.lower)), self.lower, self.upper)
+
+    def _bounds(self, columns: IntArray, lower: FloatArray, upper: FloatArray) -> None:
+        indices = columns.ravel().astype(np.int32)
+        self._highs.changeColsBounds(len(indices), indices, lower.ravel(), upper.ravel())
+
+    def _set(self, **options: bool | float) -> None:
+        for name, value in options.items():
+            self._highs.setOptionValue(name, value)
+
+    def _limit(self, time_limit_s: float) -> float:
+        # HiGHS counts the time of all runs of one instance.
+        return float(self._highs.getRunTime()) + max(time_limit_s, 0.0)
+
+    def _on_event(self, event: object) -> None:
+        out = getattr(event, "data_out")  # noqa: B009 - a foreign type without declarations
+        progress = Progress(
+            cost=float(out.mip_primal_bound),
+            bound=float(out.mip_dual_bound),
+            elapsed_s=time.perf_counter() - self._begun,
+        )
+        if self._watch is not None and (self.stopped or self._watch(progress)):
+            self.stopped = True
+            getattr(event, "interrupt")()  # noqa: B009
+
+
+def fractional(values: FloatArray, integers: BoolArray, tolerance: float = 1e-6) -> BoolArray:
+    """Tell which whole-number columns have another value."""
+    return integers & (np.abs(values - np.round(values)) > tolerance)
