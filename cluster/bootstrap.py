@@ -221,7 +221,7 @@ def prepare_database(
     registry = open_registry(url)
     try:
         migrate(engine)
-        ensure_operator(engine, say)
+        ensure_operator(url, say)
         before = registry.version()
         if wanted is None and before == 0:
             wanted = load_park(DEMO_PARK)

@@ -9,19 +9,15 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, NoReturn, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
 
+from cluster.cli_common import HomeOption, explained
 from cluster.cli_day import ManyValues, day
+from cluster.cli_users import users
 from cluster.settings import load_settings
-from controllers.kernel.errors import ConfigError, ParkgridError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _STDOUT = 1
 
@@ -32,38 +28,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
 )
-users = typer.Typer(help="Accounts of people and programs.", no_args_is_help=True)
 app.add_typer(users, name="user")
 stored_secrets = typer.Typer(help="Secrets that are stored sealed.", no_args_is_help=True)
 app.add_typer(stored_secrets, name="secrets")
 
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Data directory. [default: .parkgrid]")
-]
-
-
-def _fail(error: ParkgridError) -> NoReturn:
-    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
-    for problem in problems:
-        typer.echo(f"parkgrid: {problem}", err=True)
-    raise typer.Exit(2 if isinstance(error, ConfigError) else 1)
-
-
-def _explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn our errors into a line on stderr and an exit code."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except ParkgridError as error:
-            _fail(error)
-
-    return wrapper
-
 
 @app.command()
-@_explained
+@explained
 def up(
     park: Annotated[
         Path | None,
@@ -94,7 +65,7 @@ def up(
 
 
 @app.command()
-@_explained
+@explained
 def status(
     home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the live state as JSON.")] = False,
@@ -106,7 +77,7 @@ def status(
 
 
 @app.command()
-@_explained
+@explained
 def park(home: HomeOption = None) -> None:
     """Print the wanted park as a park file, with what was edited over the API."""
     from cluster.cli_park import print_park  # noqa: PLC0415
@@ -115,7 +86,7 @@ def park(home: HomeOption = None) -> None:
 
 
 @app.command()
-@_explained
+@explained
 def token(
     username: Annotated[str, typer.Argument(help="A local account.")] = "operator",
     home: HomeOption = None,
@@ -126,21 +97,8 @@ def token(
     print_token(load_settings(home=home), username)
 
 
-@users.command("add")
-@_explained
-def add_user(
-    username: Annotated[str, typer.Argument(help="Name to log in with.")],
-    role: Annotated[list[str], typer.Option(help="May be given several times.")],
-    home: HomeOption = None,
-) -> None:
-    """Add an account; asks for its password, or reads one line where there is no terminal."""
-    from cluster.cli_accounts import add  # noqa: PLC0415
-
-    add(load_settings(home=home), username, role)
-
-
 @app.command()
-@_explained
+@explained
 def audit(home: HomeOption = None) -> None:
     """Check the chain of the audit log; exit code 1 names the entry where it breaks."""
     from cluster.cli_accounts import check_audit  # noqa: PLC0415
@@ -149,7 +107,7 @@ def audit(home: HomeOption = None) -> None:
 
 
 @stored_secrets.command("rotate")
-@_explained
+@explained
 def rotate_secrets(home: HomeOption = None) -> None:
     """Draw a new key and seal every stored secret with it; a running park follows by itself."""
     from cluster.cli_accounts import rotate_seal_keys  # noqa: PLC0415
@@ -157,11 +115,11 @@ def rotate_secrets(home: HomeOption = None) -> None:
     rotate_seal_keys(load_settings(home=home))
 
 
-app.command(cls=ManyValues)(_explained(day))
+app.command(cls=ManyValues)(explained(day))
 
 
 @app.command()
-@_explained
+@explained
 def openapi() -> None:
     """Print the OpenAPI document of the API; starts nothing."""
     from serve_apps.openapi import openapi_document  # noqa: PLC0415

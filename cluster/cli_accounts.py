@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import typer
+from rich.console import Console
+from rich.table import Table
 from sqlalchemy import Engine, select
 
-from cluster.accounts import create_user, mint_token
+from cluster.accounts import LocalAccounts, local_accounts, mint_token
 from cluster.bootstrap import database_url_of
 from cluster.home import Home
 from cluster.secret_box import FileSecretBox
@@ -20,6 +23,8 @@ from cluster.storage.engine import migrate, open_engine, reading
 from cluster.storage.sealing import reseal_all
 from cluster.storage.tables.operations import AUDIT_HEAD
 from controllers.kernel.timebase import SystemClock
+from controllers.kernel.wire import encode
+from controllers.ports.accounts import AccountChange
 
 
 @contextmanager
@@ -39,25 +44,82 @@ def print_token(settings: Settings, username: str) -> None:
     Raises:
         NotFoundError: no such account.
     """
-    with _database(settings) as (home, engine):
-        token, _ = mint_token(engine, home.jwt_secret_file, username)
+    with _database(settings) as (home, _):
+        token, _ = mint_token(database_url_of(settings, home), home.jwt_secret_file, username)
     typer.echo(token)
 
 
-def add(settings: Settings, username: str, roles: list[str]) -> None:
+def add(settings: Settings, username: str, roles: list[str], scope: list[str]) -> None:
     """Add an account, with the password from the terminal or from standard input.
 
     Raises:
-        ConfigError: the roles or the password will not do.
+        ConfigError: name, roles or password will not do.
         ConflictError: the name is taken.
     """
-    if sys.stdin.isatty():
-        password = getpass.getpass(f"Password for {username}: ")
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-    with _database(settings) as (_, engine):
-        create_user(engine, username, password, roles)
+    password = _ask_password(username)
+    with _accounts(settings) as accounts:
+        accounts.add(username, password, roles, scope or None)
     typer.echo(f"Added {username} ({', '.join(roles)})")
+
+
+def show(settings: Settings, *, as_json: bool) -> None:
+    """Print all accounts, as a table or as JSON."""
+    with _accounts(settings) as accounts:
+        found = accounts.all()
+    if as_json:
+        typer.echo(msgspec.json.format(encode(found)))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "roles", "scope", "state", "changed"):
+        table.add_column(column)
+    for account in found:
+        scope = "whole park" if account.scope is None else ", ".join(account.scope)
+        state = "disabled" if account.disabled else "enabled"
+        changed = account.changed_at.isoformat(sep=" ", timespec="seconds")
+        table.add_row(account.username, ", ".join(account.roles), scope, state, changed)
+    Console().print(table)
+
+
+def change(settings: Settings, username: str, wanted: AccountChange) -> None:
+    """Change roles, scope or state of an account.
+
+    Raises:
+        ConfigError: a role is unknown.
+        NotFoundError: no such account.
+        ConflictError: it is the last administrator.
+    """
+    with _accounts(settings) as accounts:
+        account = accounts.change(username, wanted)
+    state = "disabled" if account.disabled else ", ".join(account.roles)
+    typer.echo(f"Changed {username} ({state})")
+
+
+def set_password(settings: Settings, username: str) -> None:
+    """Replace the password of an account and end its sessions.
+
+    Raises:
+        ConfigError: the password will not do.
+        NotFoundError: no such account.
+    """
+    password = _ask_password(username)
+    with _accounts(settings) as accounts:
+        accounts.set_password(username, password)
+    typer.echo(f"Changed the password of {username}; all its sessions have ended")
+
+
+def _ask_password(username: str) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(f"New password for {username}: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+@contextmanager
+def _accounts(settings: Settings) -> Iterator[LocalAccounts]:
+    with (
+        _database(settings) as (home, _),
+        local_accounts(database_url_of(settings, home)) as accounts,
+    ):
+        yield accounts
 
 
 def check_audit(settings: Settings) -> None:

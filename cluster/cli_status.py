@@ -12,7 +12,6 @@ from cluster.accounts import OPERATOR, mint_token
 from cluster.bootstrap import database_url_of
 from cluster.home import Home, RunningPark
 from cluster.settings import Settings
-from cluster.storage.engine import open_engine
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError
 from controllers.kernel.states import AggregateState, Health, ResourceState
 from serve_apps.operations.views import LivePictureView
@@ -32,9 +31,7 @@ def show_status(settings: Settings, *, as_json: bool) -> None:
     running = home.running()
     if running is None:
         raise NotFoundError("running park", str(home.path))
-    engine = open_engine(database_url_of(settings, home))
-    token, _ = mint_token(engine, home.jwt_secret_file, OPERATOR)
-    engine.dispose()
+    token, _ = mint_token(database_url_of(settings, home), home.jwt_secret_file, OPERATOR)
     body = _fetch(running, token)
     if as_json:
         typer.echo(body)

@@ -22,6 +22,7 @@ from actors.logs import log_to_stderr
 from actors.outside import Outside
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
+from cluster.storage.api_keys import SqlApiKeys
 from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
@@ -30,7 +31,9 @@ from cluster.storage.records import open_record_sink
 from cluster.storage.redis import open_redis, ping
 from cluster.storage.registry import SqlParkRegistry, open_registry
 from cluster.storage.replica import Replica
+from cluster.storage.sessions import SqlSessions
 from cluster.storage.templates import SqlTemplates
+from cluster.storage.users import SqlAccounts
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
@@ -136,6 +139,9 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         helpers=helpers,
         devices=SqlDevices(database, ids),
         history=history,
+        accounts=SqlAccounts(database),
+        sessions=SqlSessions(database),
+        keys=SqlApiKeys(database),
         clock=clock,
         ids=ids,
         settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse
 from starlette.types import Lifespan
 from starlette.websockets import WebSocket
 
+from serve_apps.accounts.current import CurrentAccounts
 from serve_apps.accounts.passwords import PasswordGate
 from serve_apps.live.picture import LivePicture
 from serve_apps.live.stream import LiveStream
@@ -23,9 +24,11 @@ from serve_apps.routes import ROUTES
 from serve_apps.system.dependencies import DependencyBoard
 from serve_apps.system.metrics import Metrics
 from serve_apps.web import problems
+from serve_apps.web.access_tokens import Tokens
 from serve_apps.web.deps import ApiDeps
+from serve_apps.web.gate import Gate
 from serve_apps.web.middleware import PREFIX, Envelope
-from serve_apps.web.tokens import Tokens
+from serve_apps.web.refusals import Refusals
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -40,14 +43,31 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     board = DependencyBoard(deps)
     metrics = Metrics(deps, board)
 
+    tokens = Tokens(deps.settings, deps.clock, deps.ids)
+    accounts = CurrentAccounts(
+        deps.accounts, deps.keys, deps.clock, deps.settings.access_lifetime_s
+    )
+    refusals = Refusals(deps.store)
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         async with lifespan(app) if lifespan is not None else nullcontext():
-            following = asyncio.create_task(metrics.commands.follow(deps.live))
+            await accounts.load()
+            chores = [
+                asyncio.create_task(chore)
+                for chore in (
+                    metrics.commands.follow(deps.live),
+                    accounts.follow(),
+                    refusals.keep_writing(),
+                )
+            ]
             try:
                 yield
             finally:
-                following.cancel()
+                for chore in chores:
+                    chore.cancel()
+                await asyncio.gather(*chores, return_exceptions=True)
+                await refusals.write()
 
     app = FastAPI(
         title="Parkgrid",
@@ -56,11 +76,14 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
         redoc_url=None,
         lifespan=life,
     )
-    tokens = Tokens(deps.settings, deps.clock, deps.ids)
+    gate = Gate(tokens, accounts, deps.park, deps.clock)
     picture = LivePicture(deps.live, deps.clock, refresh_s=deps.settings.live_refresh_s)
     app.state.deps = deps
     app.state.tokens = tokens
-    app.state.passwords = PasswordGate(deps.store, deps.clock, deps.settings)
+    app.state.accounts = accounts
+    app.state.gate = gate
+    app.state.refusals = refusals
+    app.state.passwords = PasswordGate(deps.accounts, deps.clock, deps.settings)
     app.state.picture = picture
     app.state.dependencies = board
     app.state.metrics = metrics
@@ -68,7 +91,7 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     app.openapi = openapi_document  # type: ignore[method-assign]
     app.add_middleware(Envelope, deps=deps, meter=metrics.requests)
 
-    stream = LiveStream(deps, tokens, picture, metrics.n_stream_clients)
+    stream = LiveStream(deps, gate, picture, metrics.n_stream_clients)
 
     async def live_stream(websocket: WebSocket) -> None:
         await stream.serve(websocket)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from serve_apps.accounts import session
+from serve_apps.accounts import keys, session, users
 from serve_apps.devices import registration as devices
 from serve_apps.operations import dispatch, hands, park
 from serve_apps.system import audit, metrics, probes
@@ -19,6 +19,8 @@ ROUTES: list[BaseRoute] = [
     *kinds.router.routes,
     *templates.router.routes,
     *session.router.routes,
+    *users.router.routes,
+    *keys.router.routes,
     *audit.router.routes,
     *probes.router.routes,
     *metrics.router.routes,

@@ -1,4 +1,4 @@
-"""The OperationsStore on SQL: users, idempotency, audit and wanted kills."""
+"""The OperationsStore on SQL: idempotency, audit and wanted kills."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from cluster.storage.audit import entry_of
 from cluster.storage.database import Database, Group
 from cluster.storage.tables.operations import AUDIT_LOG, IDEMPOTENCY_KEYS
 from cluster.storage.tables.park import WANTED_KILLS
-from cluster.storage.users import find_user
 from controllers.kernel.errors import NotFoundError
-from controllers.ports.operations import AuditEntry, IdempotencyRecord, User
+from controllers.ports.operations import AuditEntry, IdempotencyRecord
 
 _ENTRY_COLUMNS = [AUDIT_LOG.c[name] for name in AuditEntry.__struct_fields__]
 
@@ -22,10 +21,6 @@ class SqlOperations:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def user(self, username: str) -> User | None:
-        """Return an account."""
-        return await self._database.read(lambda connection: find_user(connection, username))
 
     async def begin(
         self, record: IdempotencyRecord, action: str, subject: str, data: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""Users, idempotency, audit and wanted kills, as the API needs them."""
+"""Idempotency, audit and wanted kills, as the API needs them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from datetime import datetime
 from typing import Protocol
 
 from controllers.kernel.wire import Wire
-
-
-class User(Wire):
-    """An account."""
-
-    username: str
-    password_hash: str
-    roles: list[str]
-    disabled: bool = False
 
 
 class IdempotencyRecord(Wire):
@@ -46,11 +37,7 @@ class AuditEntry(Wire):
 
 
 class OperationsStore(Protocol):
-    """Users, idempotency, audit and wanted kills; every write durable on return."""
-
-    async def user(self, username: str) -> User | None:
-        """Return an account."""
-        ...
+    """Idempotency, audit and wanted kills; every write durable on return."""
 
     async def begin(
         self, record: IdempotencyRecord, action: str, subject: str, data: Mapping[str, object]

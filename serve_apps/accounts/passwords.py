@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from controllers.kernel.timebase import Clock
-from controllers.ports.operations import OperationsStore, User
+from controllers.ports.accounts import AccountStore, Credentials
 from serve_apps.web.deps import ApiSettings
 from serve_apps.web.problems import RefusedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _HASHER = PasswordHasher()
 _STRANGER_HASH = _HASHER.hash("nobody's password")
@@ -79,21 +84,21 @@ class Backoff:
 class PasswordGate:
     """Checks names and passwords against the accounts."""
 
-    def __init__(self, store: OperationsStore, clock: Clock, settings: ApiSettings) -> None:
+    def __init__(self, store: AccountStore, clock: Clock, settings: ApiSettings) -> None:
         self._store = store
         self._clock = clock
         self._backoff = Backoff(settings)
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._n_waiting = 0
 
-    async def check(self, username: str, password: str) -> User:
-        """Return the account.
+    async def check(self, username: str, password: str) -> Credentials:
+        """Return the account's credentials.
 
         Raises:
             RefusedError: wrong name or password (401), too many failures (429) or too many at
                 once (503).
         """
-        user = await self._store.user(username)
+        user = await self._store.credentials(username)
         wait_s = self._backoff.wait_s(username, self._clock.now())
         if wait_s > 0.0:
             raise RefusedError(
@@ -116,7 +121,18 @@ class PasswordGate:
         self._backoff.succeeded(username)
         return user
 
+    async def hash(self, password: str) -> str:
+        """Return the hash of a new password.
+
+        Raises:
+            RefusedError: too many at once (503).
+        """
+        return await self._in_turn(hash_password, password)
+
     async def _verify(self, password_hash: str, password: str) -> bool:
+        return await self._in_turn(verify_password, password_hash, password)
+
+    async def _in_turn(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._n_waiting >= _MAX_WAITING:
             raise RefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -127,6 +143,6 @@ class PasswordGate:
         self._n_waiting += 1
         try:
             async with self._slots:
-                return await asyncio.to_thread(verify_password, password_hash, password)
+                return await asyncio.to_thread(work, *args, **kwargs)
         finally:
             self._n_waiting -= 1

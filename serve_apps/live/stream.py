@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -27,9 +26,10 @@ from controllers.kernel.wire import Wire, decode
 from controllers.ports.live import Delta
 from serve_apps.live.picture import LivePicture
 from serve_apps.web.deps import ApiDeps
+from serve_apps.web.gate import Gate, admit
 from serve_apps.web.permissions import Operation
+from serve_apps.web.principals import Principal
 from serve_apps.web.problems import RefusedError
-from serve_apps.web.tokens import Tokens, admit
 
 BAD_MESSAGE = 4400
 UNAUTHENTICATED = 4401
@@ -59,10 +59,10 @@ class LiveStream:
     """Serves all WebSocket clients of one process."""
 
     def __init__(
-        self, deps: ApiDeps, tokens: Tokens, picture: LivePicture, n_clients: dict[str, int]
+        self, deps: ApiDeps, gate: Gate, picture: LivePicture, n_clients: dict[str, int]
     ) -> None:
         self._deps = deps
-        self._tokens = tokens
+        self._gate = gate
         self._picture = picture
         # Under the empty key; metrics read it too.
         self._n_clients = n_clients
@@ -75,7 +75,7 @@ class LiveStream:
             return
         self._n_clients[""] += 1
         try:
-            await _Client(socket, self._deps, self._tokens, self._picture).run()
+            await _Client(socket, self._deps, self._gate, self._picture).run()
         except ClosedError as closed:
             if socket.client_state is WebSocketState.CONNECTED:
                 await _close(socket, closed)
@@ -88,15 +88,14 @@ class LiveStream:
 class _Client:
     """One client: its token, its pending changes, its three loops."""
 
-    def __init__(
-        self, socket: WebSocket, deps: ApiDeps, tokens: Tokens, picture: LivePicture
-    ) -> None:
+    def __init__(self, socket: WebSocket, deps: ApiDeps, gate: Gate, picture: LivePicture) -> None:
         self._socket = socket
         self._deps = deps
         self._settings = deps.settings
-        self._tokens = tokens
+        self._gate = gate
         self._picture = picture
-        self._authenticated_until: datetime
+        self._token: str
+        self._principal: Principal
         self._resources: dict[str, ResourceState] = {}
         self._aggregates: dict[str, AggregateState] = {}
         self._changed = asyncio.Event()
@@ -126,15 +125,25 @@ class _Client:
         text = received.get("text") or ""
         try:
             message = decode(text.encode(), AuthMessage, max_bytes=_MAX_MESSAGE_BYTES)
-            principal = self._tokens.verify("access", message.token)
-            admit(principal, Operation.LIVE_STREAM)
+            principal = self._admitted(message.token)
         except DomainError as error:
             reason = 'send {"type": "auth", "token": "..."}'
             raise ClosedError(BAD_MESSAGE, reason) from error
         except RefusedError as error:
-            code = UNAUTHENTICATED if error.status == HTTPStatus.UNAUTHORIZED else FORBIDDEN
-            raise ClosedError(code, error.detail) from error
-        self._authenticated_until = principal.expires_at
+            raise _closed(error) from error
+        self._token, self._principal = message.token, principal
+
+    def _admitted(self, token: str) -> Principal:
+        principal = self._gate.identify(token)
+        admit(principal, Operation.LIVE_STREAM)
+        return principal
+
+    def _look_again(self) -> None:
+        # Accounts, sessions and roles may have changed; the answer is in memory.
+        try:
+            self._principal = self._admitted(self._token)
+        except RefusedError as error:
+            raise _closed(error) from error
 
     async def _listen(self) -> None:
         while True:
@@ -153,7 +162,7 @@ class _Client:
         # One turn of the loop, so that the subscription stands before the snapshot is taken and
         # no change can fall between the two.
         await asyncio.sleep(0)
-        await self._send(self._picture.snapshot())
+        await self._send(self._picture.snapshot(self._principal.reach))
         while True:
             await asyncio.sleep(self._settings.stream_flush_s)
             try:
@@ -161,12 +170,14 @@ class _Client:
                     await self._changed.wait()
             except TimeoutError:
                 pass  # Nothing changed for a while: the empty delta is the heartbeat.
-            if self._authenticated_until <= self._deps.clock.now():
-                raise ClosedError(UNAUTHENTICATED, "the token has ended; log in again")
+            self._look_again()
             resources, self._resources = self._resources, {}
             aggregates, self._aggregates = self._aggregates, {}
             self._changed.clear()
-            await self._send(self._picture.delta(resources.values(), aggregates.values()))
+            message = self._picture.delta(
+                self._principal.reach, resources.values(), aggregates.values()
+            )
+            await self._send(message)
 
     async def _send(self, message: bytes) -> None:
         try:
@@ -174,6 +185,11 @@ class _Client:
                 await self._socket.send_text(message.decode())
         except TimeoutError as error:
             raise ClosedError(TOO_SLOW, "reading too slowly") from error
+
+
+def _closed(refusal: RefusedError) -> ClosedError:
+    code = UNAUTHENTICATED if refusal.status == HTTPStatus.UNAUTHORIZED else FORBIDDEN
+    return ClosedError(code, refusal.detail)
 
 
 async def _close(socket: WebSocket, closed: ClosedError) -> None:

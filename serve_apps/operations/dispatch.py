@@ -90,9 +90,13 @@ async def dispatch(
     return await once(request, deps, caller, keyed, act)
 
 
-@router.get("/dispatches", **answers(DispatchPage, Operation.DISPATCH_READ, 404, 422))
+@router.get(
+    "/dispatches", **answers(DispatchPage, Operation.DISPATCH_READ, 404, 422, in_scope=True)
+)
 async def list_dispatches(
+    *,
     deps: Deps,
+    caller: Caller,
     aggregation: str | None = None,
     state: InstructionState | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -100,8 +104,9 @@ async def list_dispatches(
 ) -> Response:
     """Return dispatches, newest first; ``next_cursor`` continues where a page ended."""
     park = deps.park()
-    ids = [a.id for a in park.aggregates]
+    ids = [a.id for a in park.aggregates if caller.sees_aggregate(a.id)]
     if aggregation is not None:
+        caller.require_aggregate(aggregation)
         ids = [require_aggregate(park, aggregation).id]
     before = _read_cursor(cursor)
     found, unavailable = await _gather(deps, ids)

@@ -25,15 +25,17 @@ from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import ApiDeps, Deps
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import GuardedRoute
+from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 
 router = APIRouter(prefix=PREFIX, tags=["park"], route_class=GuardedRoute)
 
 
-@router.get("/park", **answers(ParkView, Operation.PARK_READ))
-async def get_park(deps: Deps) -> Response:
-    """Return the park as defined."""
+@router.get("/park", **answers(ParkView, Operation.PARK_READ, in_scope=True))
+async def get_park(deps: Deps, caller: Caller) -> Response:
+    """Return the park as defined; numbers and roots are of the part that the caller reaches."""
     park = deps.park()
+    aggregates = caller.visible(park.aggregates, _id_of)
+    members = {member for aggregate in aggregates for member in aggregate.members}
     return respond(
         ParkView(
             id=park.id,
@@ -41,48 +43,49 @@ async def get_park(deps: Deps) -> Response:
             timezone=park.timezone,
             currency=park.currency,
             tariff=park.tariff,
-            n_resources=len(park.resources),
-            n_aggregates=len(park.aggregates),
-            roots=[aggregate.id for aggregate in park.roots()],
+            n_resources=len(caller.visible(park.resources, _id_of)),
+            n_aggregates=len(aggregates),
+            roots=[aggregate.id for aggregate in aggregates if aggregate.id not in members],
         )
     )
 
 
-@router.get("/aggregations", **answers(AggregateList, Operation.PARK_READ))
-async def list_aggregations(deps: Deps) -> Response:
+@router.get("/aggregations", **answers(AggregateList, Operation.PARK_READ, in_scope=True))
+async def list_aggregations(deps: Deps, caller: Caller) -> Response:
     """Return all aggregates, in the order of the park's definition."""
-    parents = _parents(deps.park())
-    items = [_aggregate(deps, parents, a) for a in deps.park().aggregates]
+    parents = _parents(deps.park(), caller)
+    visible = caller.visible(deps.park().aggregates, _id_of)
+    items = [_aggregate(deps, parents, a) for a in visible]
     return respond(AggregateList(items=items))
 
 
 @router.get("/aggregations/{aggregation_id}", **answers(AggregateView, Operation.PARK_READ, 404))
-async def get_aggregation(aggregation_id: str, deps: Deps) -> Response:
+async def get_aggregation(aggregation_id: str, deps: Deps, caller: Caller) -> Response:
     """Return one aggregate: net power, envelope, coverage, target and members."""
     definition = require_aggregate(deps.park(), aggregation_id)
-    return respond(_aggregate(deps, _parents(deps.park()), definition))
+    return respond(_aggregate(deps, _parents(deps.park(), caller), definition))
 
 
-@router.get("/resources", **answers(ResourceList, Operation.PARK_READ))
-async def list_resources(deps: Deps) -> Response:
+@router.get("/resources", **answers(ResourceList, Operation.PARK_READ, in_scope=True))
+async def list_resources(deps: Deps, caller: Caller) -> Response:
     """Return all resources, in the order of the park's definition."""
-    parents = _parents(deps.park())
-    items = [_resource(deps, parents, r) for r in deps.park().resources]
+    parents = _parents(deps.park(), caller)
+    items = [_resource(deps, parents, r) for r in caller.visible(deps.park().resources, _id_of)]
     return respond(ResourceList(items=items))
 
 
 @router.get("/resources/{resource_id}", **answers(ResourceView, Operation.PARK_READ, 404))
-async def get_resource(resource_id: str, deps: Deps) -> Response:
+async def get_resource(resource_id: str, deps: Deps, caller: Caller) -> Response:
     """Return one resource: definition, live state, and who commands it, why and until when."""
     definition = require_resource(deps.park(), resource_id)
-    return respond(_resource(deps, _parents(deps.park()), definition))
+    return respond(_resource(deps, _parents(deps.park(), caller), definition))
 
 
-@router.get("/live", **answers(LivePictureView, Operation.LIVE_READ))
-async def get_live(request: Request) -> Response:
+@router.get("/live", **answers(LivePictureView, Operation.LIVE_READ, in_scope=True))
+async def get_live(request: Request, caller: Caller) -> Response:
     """Return the whole live picture; at most 100 ms old, see ``as_of``."""
     picture = cast(LivePicture, request.app.state.picture)
-    return Response(picture.whole(), media_type="application/json")
+    return Response(picture.whole(caller.reach), media_type="application/json")
 
 
 def require_aggregate(park: ParkDefinition, aggregation_id: str) -> AggregateDefinition:
@@ -109,9 +112,13 @@ def require_resource(park: ParkDefinition, resource_id: str) -> ResourceDefiniti
     return definition
 
 
-def _parents(park: ParkDefinition) -> dict[str, list[str]]:
+def _id_of(definition: AggregateDefinition | ResourceDefinition) -> str:
+    return definition.id
+
+
+def _parents(park: ParkDefinition, caller: Principal) -> dict[str, list[str]]:
     parents: dict[str, list[str]] = {}
-    for aggregate in park.aggregates:
+    for aggregate in caller.visible(park.aggregates, _id_of):
         for member in aggregate.members:
             parents.setdefault(member, []).append(aggregate.id)
     return parents

@@ -112,14 +112,20 @@ byId("language").onclick = () => {
 };
 byId("log-in-form").onsubmit = async (event) => {
   event.preventDefault();
-  const { username, password } = event.target.elements;
+  const { username, password, chosen } = event.target.elements;
   const error = event.target.querySelector(".error");
   setText(error, "");
   try {
-    await logIn(username.value, password.value);
+    await logIn(username.value, password.value, chosen.value);
     password.value = "";
+    chosen.value = "";
+    byId("new-password").hidden = true;
     await enter();
   } catch (problem) {
+    // A password that somebody else gave must be replaced first.
+    if (problem.document?.type?.endsWith(":password-change-required")) {
+      byId("new-password").hidden = false;
+    }
     setText(error, explain(problem));
   }
 };

@@ -46,22 +46,38 @@ function accept({ body }) {
   session.onToken(session.token);
 }
 
-export const logIn = (username, password) => post("/auth/login", { username, password }).then(accept);
+export const logIn = (username, password, chosen) => (chosen
+  ? post("/auth/password", { username, password, new_password: chosen })
+  : post("/auth/login", { username, password })).then(accept);
 
-export async function refresh() {
+// A refresh token works once: whoever asks while one is being exchanged waits for the same answer.
+let refreshing = null;
+
+export function refresh() {
+  refreshing ??= exchange().finally(() => { refreshing = null; });
+  return refreshing;
+}
+
+async function exchange() {
   const token = sessionStorage.getItem(REFRESH_KEY);
   if (!token) return false;
   try {
     accept(await post("/auth/refresh", { refresh_token: token }));
     return true;
   } catch (error) {
-    if (error instanceof Problem && error.status < 500) logOut();
+    if (error instanceof Problem && error.status < 500) forget();
     else timer = setTimeout(() => refresh().catch(() => {}), 5000);
     return false;
   }
 }
 
 export function logOut() {
+  // Whether or not it is heard: here the session is over.
+  if (session.token) call("POST", "/auth/logout").catch(() => {});
+  forget();
+}
+
+function forget() {
   clearTimeout(timer);
   sessionStorage.removeItem(REFRESH_KEY);
   Object.assign(session, { token: null, username: null, roles: [] });

@@ -3,7 +3,8 @@
 const WORDS = {
   en: {
     tagline: "A zero-carbon park, run as one power plant.",
-    username: "Name", password: "Password", logIn: "Log in", logOut: "Log out",
+    username: "Name", password: "Password", newPassword: "New password (12 characters or more)",
+    logIn: "Log in", logOut: "Log out",
     stop: "Emergency stop", release: "Release …", flows: "Power flow, now",
     dispatch: "Dispatch", aggregate: "Virtual power plant", target: "Net target, kW (+ export)",
     minutes: "Minutes", ramp: "Ramp, kW/min (optional)", reason: "Reason", send: "Send dispatch",
@@ -50,7 +51,8 @@ const WORDS = {
   },
   zh: {
     tagline: "零碳园区，如同一座电厂运行。",
-    username: "用户名", password: "密码", logIn: "登录", logOut: "退出",
+    username: "用户名", password: "密码", newPassword: "新密码（至少 12 个字符）",
+    logIn: "登录", logOut: "退出",
     stop: "紧急停机", release: "解除 …", flows: "实时功率流",
     dispatch: "调度", aggregate: "虚拟电厂", target: "净功率目标 kW（+ 上网）",
     minutes: "时长（分钟）", ramp: "爬坡 kW/分（可选）", reason: "原因", send: "下发调度",

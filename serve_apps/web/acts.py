@@ -17,6 +17,8 @@ from serve_apps.web.bodies import Body
 from serve_apps.web.permissions import Operation
 from serve_apps.web.tokens import Principal
 
+AnswerT = TypeVar("AnswerT", bound=Wire)
+
 REPLAYED = "Idempotency-Replayed"
 
 WireT = TypeVar("WireT", bound=Wire)
@@ -70,7 +72,7 @@ def act_of(
 
 
 def answer(
-    done: Done[WireT], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+    done: Done[AnswerT], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return what an act did, marked when an earlier use of its key had done it."""
     marked = dict(headers or {})

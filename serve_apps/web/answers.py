@@ -31,6 +31,7 @@ def answers(
     status: int = HTTPStatus.OK,
     also: int | None = None,
     text: str | None = None,
+    in_scope: bool = False,
 ) -> dict[str, Any]:
     """Return the keyword arguments that declare a route.
 
@@ -42,6 +43,8 @@ def answers(
         status: status of success.
         also: second status with the same body.
         text: media type of an answer that is no JSON, instead of a view.
+        in_scope: whether callers who reach only a part of the park may come here although the path
+            names no part: what it shows and does is within their reach by itself.
     """
     refusals = (*(_ALWAYS if operation else ()), *map(HTTPStatus, problems))
     responses: dict[int | str, dict[str, Any]] = {
@@ -61,7 +64,10 @@ def answers(
         # Or the framework would declare JSON too.
         "response_class": Response,
         "responses": responses,
-        "openapi_extra": {"x-operation": None if operation is None else operation.value},
+        "openapi_extra": {
+            "x-operation": None if operation is None else operation.value,
+            "x-in-scope": in_scope,
+        },
     }
 
 

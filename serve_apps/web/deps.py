@@ -13,6 +13,7 @@ from controllers.kernel.errors import ConfigError
 from controllers.kernel.ids import IdSource
 from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
+from controllers.ports.accounts import AccountStore, KeyStore, SessionStore
 from controllers.ports.control import ControlPlane
 from controllers.ports.devices import DeviceStore
 from controllers.ports.health import ActorHealth
@@ -35,9 +36,11 @@ class ApiSettings:
     jwt_secret: str = field(repr=False)
     """Key of the token signatures (HS256); at least 32 bytes."""
     access_lifetime_s: float = 900.0
-    """Short, because an access token carries its roles until it ends."""
+    """Short: it is how long a token outlives its session while the database does not answer."""
     refresh_lifetime_s: float = 43_200.0
-    """One shift; roles and account are read anew at each refresh."""
+    """One shift: how long a session lasts, however often it is refreshed."""
+    key_lifetime_max_days: int = 400
+    """The longest an API key lasts."""
     ingress_sends_request_id: bool = False
     """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
     max_body_bytes: int = 1_048_576
@@ -80,9 +83,6 @@ class ApiDeps:
     control: ControlPlane
     store: OperationsStore
     templates: TemplateStore
-    helpers: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
-    """Parts that the system gets by without, by name; each is asked for a sign of life and raises
-    StorageUnavailableError."""
     devices: DeviceStore
     history: HistoryReader
     actors: ActorHealth
@@ -90,9 +90,15 @@ class ApiDeps:
     """By dependency, how many of its circuit breakers are open."""
     queues: Mapping[str, Callable[[], int]] = field(default_factory=dict)
     """By name, how much waits in a queue of this process."""
+    accounts: AccountStore
+    sessions: SessionStore
+    keys: KeyStore
     clock: Clock
     ids: IdSource
     settings: ApiSettings
+    helpers: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    """Parts that the system gets by without, by name; each is asked for a sign of life and raises
+    StorageUnavailableError."""
 
 
 async def deps_of(connection: HTTPConnection) -> ApiDeps:

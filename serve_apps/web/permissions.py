@@ -47,10 +47,15 @@ class Operation(StrEnum):
     DEVICE_RETIRE = "device.retire"
     DEVICE_CREDENTIALS = "device.credentials"
     METRICS_READ = "metrics.read"
+    SELF = "self"
+    KEY_MAKE = "key.make"
+    USER_READ = "user.read"
+    USER_CHANGE = "user.change"
 
 
 _EVERYONE = frozenset(Role)
 _DISPATCHERS = frozenset({Role.OPERATOR, Role.ADMIN})
+_INSPECTORS = frozenset({Role.AUDITOR, Role.ADMIN})
 _HANDS_ON = frozenset({Role.OPERATOR, Role.MAINTAINER, Role.ADMIN})
 _MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMIN})
 
@@ -72,14 +77,22 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.TEMPLATE_VALIDATE: _HANDS_ON,
     Operation.TEMPLATE_WRITE: _MAINTAINERS,
     Operation.TEMPLATE_DELETE: _MAINTAINERS,
-    Operation.AUDIT_READ: frozenset({Role.AUDITOR, Role.ADMIN}),
     Operation.DEVICE_READ: _EVERYONE,
     Operation.DEVICE_REGISTER: _MAINTAINERS,
     Operation.DEVICE_UPDATE: _MAINTAINERS,
     Operation.DEVICE_RETIRE: _MAINTAINERS,
     Operation.DEVICE_CREDENTIALS: _MAINTAINERS,
     Operation.METRICS_READ: _HANDS_ON | {Role.AUDITOR},
+    Operation.AUDIT_READ: _INSPECTORS,
+    # One's own sessions and keys.
+    Operation.SELF: _EVERYONE,
+    Operation.KEY_MAKE: _EVERYONE,
+    Operation.USER_READ: _INSPECTORS,
+    Operation.USER_CHANGE: frozenset({Role.ADMIN}),
 }
+
+PERSONAL = frozenset({Operation.KEY_MAKE, Operation.USER_CHANGE})
+"""For people only: an API key that leaks must not be able to make itself at home."""
 
 
 def permits(roles: Iterable[str], operation: Operation) -> bool:

@@ -1,137 +1,28 @@
-"""JWT access and refresh tokens, and the gate that admits a request by its route's operation."""
+"""The guarded route: admits the caller, and keeps them within their part of the park."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, cast, get_origin
+from typing import Annotated, Any, cast, get_origin
 
-import jwt
 from fastapi import Depends, HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from controllers.kernel.ids import IdSource
-from controllers.kernel.timebase import Clock
 from serve_apps.web.bodies import StrictRequest, is_text
-from serve_apps.web.deps import ApiSettings
-from serve_apps.web.permissions import Operation, permits
+from serve_apps.web.gate import Gate, admit
+from serve_apps.web.permissions import Operation
+from serve_apps.web.principals import Principal
 from serve_apps.web.problems import RefusedError, refuse_field
+from serve_apps.web.refusals import Refusals, where_from
+from serve_apps.web.scope import keep_within
 
-_ALGORITHM = "HS256"
-_ISSUER = "parkgrid"
-_MAX_TOKEN_CHARS = 4096
-_CACHE_SIZE = 1024
-
-TokenKind = Literal["access", "refresh"]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """Who a request is from."""
-
-    username: str
-    roles: tuple[str, ...]
-    expires_at: datetime
-    """When the token that named them ends."""
-
-
-class Tokens:
-    """Issues and verifies tokens."""
-
-    def __init__(self, settings: ApiSettings, clock: Clock, ids: IdSource) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._ids = ids
-        # A verified signature stays verified; only the expiry is judged anew.
-        self._verified: OrderedDict[tuple[TokenKind, str], Principal] = OrderedDict()
-
-    def issue(self, kind: TokenKind, username: str, roles: list[str]) -> tuple[str, datetime]:
-        """Return a signed token and the instant it ends."""
-        settings = self._settings
-        lifetime_s = settings.access_lifetime_s if kind == "access" else settings.refresh_lifetime_s
-        now = self._clock.now()
-        expires_at = now + timedelta(seconds=lifetime_s)
-        claims = {
-            "iss": _ISSUER,
-            "aud": kind,
-            "sub": username,
-            "roles": roles,
-            "iat": int(now.timestamp()),
-            "exp": int(expires_at.timestamp()),
-            "jti": self._ids.new("token"),
-        }
-        return jwt.encode(claims, settings.jwt_secret, _ALGORITHM), expires_at
-
-    def verify(self, kind: TokenKind, token: str) -> Principal:
-        """Return whom a token names.
-
-        Raises:
-            RefusedError: not a token of ours, not of this kind, or ended (401).
-        """
-        principal = self._verified.get((kind, token))
-        if principal is None:
-            principal = self._decode(kind, token)
-            self._verified[kind, token] = principal
-            if len(self._verified) > _CACHE_SIZE:
-                self._verified.popitem(last=False)
-        if principal.expires_at <= self._clock.now():
-            raise unauthenticated("the token has ended; log in again or refresh it")
-        return principal
-
-    def _decode(self, kind: TokenKind, token: str) -> Principal:
-        if len(token) > _MAX_TOKEN_CHARS:
-            raise unauthenticated("the token is not valid")
-        try:
-            claims = jwt.decode(
-                token,
-                self._settings.jwt_secret,
-                [_ALGORITHM],
-                issuer=_ISSUER,
-                audience=kind,
-                # Expiry is judged by our own clock, in verify.
-                options={
-                    "require": ["exp", "sub", "aud", "iss"],
-                    "verify_exp": False,
-                    "verify_iat": False,
-                },
-            )
-            return Principal(
-                username=str(claims["sub"]),
-                roles=tuple(str(role) for role in claims.get("roles", [])),
-                expires_at=datetime.fromtimestamp(claims["exp"], UTC),
-            )
-        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
-            raise unauthenticated("the token is not valid") from error
-
-
-def unauthenticated(detail: str) -> RefusedError:
-    """Return the refusal of someone unknown (401)."""
-    return RefusedError(
-        HTTPStatus.UNAUTHORIZED,
-        "unauthenticated",
-        detail,
-        headers={"WWW-Authenticate": "Bearer"},
-    )
-
-
-def admit(principal: Principal, operation: Operation) -> Principal:
-    """Return the principal if they may do the operation.
-
-    Raises:
-        RefusedError: none of their roles permits it (403).
-    """
-    if not permits(principal.roles, operation):
-        roles = ", ".join(principal.roles) or "none"
-        detail = f"{operation.value} is not permitted to your roles ({roles})"
-        raise RefusedError(HTTPStatus.FORBIDDEN, "forbidden", detail)
-    return principal
+__all__ = ["Caller", "GuardedRoute", "Principal"]
 
 
 class GuardedRoute(APIRoute):
@@ -149,18 +40,30 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """Return the handler behind its gate."""
         inner = self._strict(super().get_route_handler())
-        name = (self.openapi_extra or {})["x-operation"]
+        extra = self.openapi_extra or {}
+        name = extra["x-operation"]
         if name is None:
             return inner
         operation = Operation(name)
+        in_scope: bool = extra["x-in-scope"]
 
         async def guarded(request: Request) -> Response:
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not token:
-                raise unauthenticated("send the access token as authorization: Bearer ...")
-            tokens = cast(Tokens, request.app.state.tokens)
-            principal = tokens.verify("access", token.strip())
-            request.state.principal = admit(principal, operation)
+            state = request.app.state
+            gate = cast(Gate, state.gate)
+            principal: Principal | None = None
+            try:
+                principal = gate.of_header(request.headers.get("authorization", ""))
+                admit(principal, operation)
+                if principal.reach is not None:
+                    await keep_within(request, principal, operation, in_scope=in_scope)
+            except RefusedError as refusal:
+                refusals = cast(Refusals, state.refusals)
+                if principal is None:
+                    refusals.note("anonymous", "access.refused", where_from(request))
+                elif refusal.status == HTTPStatus.FORBIDDEN:
+                    refusals.note(principal.username, "access.denied", operation.value)
+                raise
+            request.state.principal = principal
             return await inner(request)
 
         return guarded

@@ -23,8 +23,7 @@ from cluster.storage.operations import SqlOperations
 from cluster.storage.records import SqlRecordSink
 from cluster.storage.registry import SqlParkRegistry
 from cluster.storage.tables.operations import AUDIT_HEAD, AUDIT_LOG, COMMAND_RECORDS, DISPATCHES
-from cluster.storage.users import add_user, n_users
-from controllers.kernel.errors import ConflictError, NotFoundError
+from controllers.kernel.errors import NotFoundError
 from controllers.kernel.money import Currency
 from controllers.kernel.timebase import ManualClock
 from controllers.park import (
@@ -34,7 +33,7 @@ from controllers.park import (
     TariffDefinition,
 )
 from controllers.ports.actors import OutboxRecord
-from controllers.ports.operations import IdempotencyRecord, OperationsStore, User
+from controllers.ports.operations import IdempotencyRecord, OperationsStore
 from controllers.ports.registry import ParkRegistry
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -265,22 +264,6 @@ def test_a_new_chain_is_whole(engine: Engine) -> None:
         connection.execute(update(AUDIT_HEAD).values(digest="f" * 64))
     with reading(engine) as connection:
         assert first_broken(connection) == 1
-
-
-async def test_an_added_user_can_be_found(
-    engine: Engine, store: SqlOperations, clock: ManualClock
-) -> None:
-    user = User(username="anna", password_hash="$argon2id$x", roles=["operator"])  # noqa: S106
-    assert n_users(engine) == 0
-    add_user(engine, user, by="cli", clock=clock)
-    with pytest.raises(ConflictError):
-        add_user(engine, user, by="cli", clock=clock)
-    assert await store.user("anna") == user
-    assert await store.user("ben") is None
-    assert n_users(engine) == 1
-    entry = (await store.audit_entries(1))[0]
-    assert (entry.action, entry.subject) == ("user.add", "anna")
-    assert "argon2" not in str(entry.data)
 
 
 def test_the_factory_can_be_pickled(url: str) -> None:

@@ -16,18 +16,19 @@ from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
 from cluster.storage.history.opening import HistoryFolder
 from cluster.storage.history.writing import HistoryFiles
+from cluster.storage.operations import SqlOperations
 from cluster.storage.registry import SqlParkRegistry
 from cluster.storage.templates import SqlTemplates
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
 from controllers.park import ParkDefinition
 from controllers.ports.history import HistorySettings
-from controllers.ports.operations import User
-from serve_apps.accounts.passwords import hash_password
+from controllers.ports.operations import AuditEntry
 from serve_apps.api import build_api
+from serve_apps.web.access_tokens import Tokens
 from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.permissions import Role
-from serve_apps.web.tokens import Tokens
+from tests.support.accounts import PASSWORD, account_stores, insert_accounts, make_account
 from tests.support.databases import migrated_sqlite
 from tests.support.fakes import FakeActorHealth, FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import (
@@ -37,8 +38,7 @@ from tests.support.live_states import (
     make_resource_state,
 )
 
-PASSWORD = "correct horse battery staple"  # noqa: S105  # of accounts that exist in memory only
-_HASH = hash_password(PASSWORD)
+__all__ = ["PASSWORD", "World", "assert_problem", "open_world"]
 
 
 @dataclass(kw_only=True)
@@ -60,11 +60,16 @@ class World:
 
     def token(self, role: str = Role.OPERATOR) -> str:
         """Return an access token of the user named like their role."""
-        return self.tokens.issue("access", role, [role])[0]
+        return self.tokens.issue(role)[0]
 
     def auth(self, role: str = Role.OPERATOR, **more: str) -> dict[str, str]:
         """Return request headers of a role, and more."""
         return {"Authorization": f"Bearer {self.token(role)}", **more}
+
+    async def audited(self, action: str) -> list[AuditEntry]:
+        """Return the entries of an action in the database, newest first."""
+        entries = await SqlOperations(self.database).audit_entries(200)
+        return [entry for entry in entries if entry.action == action]
 
     async def dispatch(
         self,
@@ -121,11 +126,14 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     )
     control = FakeControlPlane(park, clock)
     actors = FakeActorHealth()
-    users = [User(username=role, password_hash=_HASH, roles=[role]) for role in Role]
-    users.append(User(username="gone", password_hash=_HASH, roles=["admin"], disabled=True))
-    store = FakeOperationsStore(clock, users)
+    users = [make_account(role, [role], NOW) for role in Role]
+    users.append(make_account("gone", ["admin"], NOW, disabled=True))
+    users.append(make_account("part", ["operator"], NOW, scope=["stores"]))
+    users.append(make_account("everything", list(Role), NOW))
+    store = FakeOperationsStore(clock)
     ids = SequentialIds()
     async with _open_database(park, clock) as database, _open_history(clock) as (past, history):
+        await insert_accounts(database, users)
         deps = ApiDeps(
             park=lambda: park,
             live=live,
@@ -134,6 +142,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             actors=actors,
             breakers={"store": lambda: 1},
             queues={"database_writes": lambda: 5},
+            **account_stores(database),
             devices=SqlDevices(database, ids),
             templates=SqlTemplates(database),
             history=history,
@@ -142,6 +151,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             settings=settings,
         )
         app = build_api(deps)
+        await app.state.accounts.load()
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://park") as client:
             yield World(

@@ -1,6 +1,7 @@
 """Serves the page over fakes with a park that moves: ``python -m tests.support.demo_page PORT``.
 
-For looking at the page while working on it. Log in as ``operator`` with the password ``demo``.
+For looking at the page while working on it. Log in as ``operator`` with the password
+of ``tests.support.accounts``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,6 +20,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from cluster.park_file import load_park
+from cluster.storage.database import Database
+from cluster.storage.devices import SqlDevices
+from cluster.storage.templates import SqlTemplates
 from controllers.aggregation.instruction import (
     DeliveryReport,
     Instruction,
@@ -28,10 +33,10 @@ from controllers.kernel.ids import RandomIds
 from controllers.kernel.states import Contender, Envelope, Health, Priority, Quality, Rung
 from controllers.kernel.timebase import SystemClock
 from controllers.park import ParkDefinition, ResourceDefinition
-from controllers.ports.operations import User
-from serve_apps.accounts.passwords import hash_password
 from serve_apps.api import build_api
 from serve_apps.web.deps import ApiDeps, ApiSettings
+from tests.support.accounts import account_stores, insert_accounts, make_account
+from tests.support.databases import migrated_sqlite
 from tests.support.fakes import FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import make_aggregate_state, make_resource_state
 
@@ -261,19 +266,26 @@ def main(port: int) -> None:
         yield
         task.cancel()
 
-    account = User(username="operator", password_hash=hash_password("demo"), roles=["operator"])
-    deps = ApiDeps(
-        park=lambda: moving.park,
-        live=moving.live,
-        control=moving.control,
-        store=FakeOperationsStore(moving.clock, [account]),
-        clock=moving.clock,
-        ids=RandomIds(moving.clock),
-        settings=ApiSettings(jwt_secret="for looking at the page, nothing else"),  # noqa: S106
-    )
-    uvicorn.run(
-        build_api(deps, lifespan=lifespan), host="127.0.0.1", port=port, log_level="warning"
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(migrated_sqlite(Path(folder) / "parkgrid.sqlite"), moving.clock)
+        account = make_account("operator", ["operator"], moving.clock.now())
+        asyncio.run(insert_accounts(database, [account]))
+        ids = RandomIds(moving.clock)
+        deps = ApiDeps(
+            park=lambda: moving.park,
+            live=moving.live,
+            control=moving.control,
+            store=FakeOperationsStore(moving.clock),
+            **account_stores(database),
+            devices=SqlDevices(database, ids),
+            templates=SqlTemplates(database),
+            clock=moving.clock,
+            ids=ids,
+            settings=ApiSettings(jwt_secret="for looking at the page, nothing else"),  # noqa: S106
+        )
+        uvicorn.run(
+            build_api(deps, lifespan=lifespan), host="127.0.0.1", port=port, log_level="warning"
+        )
 
 
 if __name__ == "__main__":

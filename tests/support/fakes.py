@@ -31,7 +31,7 @@ from controllers.park import ParkDefinition
 from controllers.ports.control import Amendment
 from controllers.ports.health import Health
 from controllers.ports.live import Delta
-from controllers.ports.operations import AuditEntry, IdempotencyRecord, User
+from controllers.ports.operations import AuditEntry, IdempotencyRecord
 
 _ENDED = (InstructionState.COMPLETED, InstructionState.CANCELLED, InstructionState.FAILED)
 
@@ -260,18 +260,12 @@ class FakeControlPlane:
 class FakeOperationsStore:
     """A database in memory; ``down`` makes it refuse everything."""
 
-    def __init__(self, clock: Clock, users: Sequence[User] = ()) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.down = False
-        self.users = {user.username: user for user in users}
         self.records: dict[tuple[str, str], IdempotencyRecord] = {}
         self.entries: list[AuditEntry] = []
         self.wanted_kills: set[str] = set()
-
-    async def user(self, username: str) -> User | None:
-        """Return an account."""
-        self._answer()
-        return self.users.get(username)
 
     async def begin(
         self, record: IdempotencyRecord, action: str, subject: str, data: Mapping[str, object]

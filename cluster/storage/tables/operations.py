@@ -27,6 +27,9 @@ AUDIT_LOG = Table(
     Column("data", LONG_TEXT, nullable=False),
     Column("digest", String(64), nullable=False),
     Index(None, "subject", "seq"),
+    Index(None, "principal", "seq"),
+    Index(None, "action", "seq"),
+    Index(None, "at"),
 )
 
 AUDIT_HEAD = Table(
