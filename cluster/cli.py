@@ -1,4 +1,4 @@
-"""The command line, ``parkgrid``: ``up``, ``status``, ``day``, ``token``, ``user``, ``audit`` ...
+"""The command line, ``parkgrid``: ``up``, ``status``, ``day``, ``user``, ``backup`` ...
 
 Exit codes: 0 done, 1 not possible now (and why), 2 wrong arguments, settings or park file.
 Settings come from options, else from ``PARKGRID_...`` variables, else from defaults.
@@ -95,6 +95,30 @@ def token(
     from cluster.cli_accounts import print_token  # noqa: PLC0415
 
     print_token(load_settings(home=home), username)
+
+
+@app.command()
+@explained
+def backup(
+    file: Annotated[Path, typer.Argument(help="New file; it will hold secrets.")],
+    home: HomeOption = None,
+) -> None:
+    """Back up database, actors and secrets into one file; the park may run."""
+    from cluster.cli_backup import backup as run_backup  # noqa: PLC0415
+
+    run_backup(load_settings(home=home), file)
+
+
+@app.command()
+@explained
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `parkgrid backup` wrote.")],
+    home: HomeOption = None,
+) -> None:
+    """Bring a backup back into a new data directory and an empty database, of any kind."""
+    from cluster.cli_backup import restore as run_restore  # noqa: PLC0415
+
+    run_restore(load_settings(home=home), file)
 
 
 @app.command()

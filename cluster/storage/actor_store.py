@@ -12,9 +12,10 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,6 +26,7 @@ OUTBOX_MAX_RECORDS = 200_000
 """Beyond this the oldest unconfirmed records are given up; the gap shows in ``seq``."""
 
 _BUSY_WAIT_S = 2.0
+_OUTRUN = 1_000_000_000
 _ACTOR_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 _SCHEMA = """
@@ -39,6 +41,11 @@ CREATE TABLE IF NOT EXISTS document (
     serial INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (kind, id));
 """
+_TRIM_OUTBOX = """
+DELETE FROM outbox
+WHERE (SELECT max(seq) FROM outbox) - (SELECT min(seq) FROM outbox) >= ?
+AND seq <= (SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?);
+"""
 
 
 def open_actor_store(directory: str, actor_id: str) -> SqliteActorStore:
@@ -51,6 +58,47 @@ def open_actor_store(directory: str, actor_id: str) -> SqliteActorStore:
     if not _ACTOR_ID.fullmatch(actor_id):
         raise DomainError("actor_id", actor_id, f"must match {_ACTOR_ID.pattern}")
     return SqliteActorStore(Path(directory) / f"{actor_id}.sqlite")
+
+
+def copy_actor_store(source: Path, target: Path) -> None:
+    """Copy the store of an actor, which may go on writing.
+
+    Raises:
+        StorageUnavailableError: the file cannot be read, or the copy not be written.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as original,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            original.backup(copy)
+            # One file, without a log beside it.
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise StorageUnavailableError(f"{source.name}: {error}") from error
+
+
+def outrun(path: Path) -> None:
+    """Put a store that was brought back ahead of all that its actor may have said since.
+
+    Devices refuse an epoch that is not greater than the last, and the database passes over a record
+    that it has: both would else take what the actor says from now on for the past.
+
+    Raises:
+        StorageUnavailableError: the file is not the store of an actor.
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("BEGIN")
+            db.execute("UPDATE writer SET epoch = epoch + ?", (_OUTRUN,))
+            (last,) = db.execute(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'outbox'"
+            ).fetchone()
+            db.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+            db.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (last + _OUTRUN,))
+            db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StorageUnavailableError(f"{path.name}: {error}") from error
 
 
 class SqliteActorStore:
@@ -114,10 +162,8 @@ class SqliteActorStore:
                     "INSERT INTO outbox (kind, at, data) VALUES (?, ?, ?)",
                     [(kind, at.isoformat(), data) for kind, at, data in records],
                 )
-                db.execute(
-                    "DELETE FROM outbox WHERE seq <= (SELECT max(seq) FROM outbox) - ?",
-                    (OUTBOX_MAX_RECORDS,),
-                )
+                # Counted, not reckoned from the numbers: those of a restored outbox have a gap.
+                db.execute(_TRIM_OUTBOX, (OUTBOX_MAX_RECORDS, OUTBOX_MAX_RECORDS))
 
     def put_document(self, epoch: int, kind: str, id_: str, body: bytes) -> None:
         """Keep a document; the last of an id wins.

@@ -195,6 +195,20 @@ def migrating(engine: Engine) -> Iterator[Connection]:
         patient.dispose()
 
 
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision of a database's tables; None before the first migration."""
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def revisions() -> list[str]:
+    """Return the revisions that this program knows, the newest first."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    return [script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()]
+
+
 def _refuse_orphans(connection: Connection) -> None:
     # Foreign keys were not looked at while tables were copied.
     orphan = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
