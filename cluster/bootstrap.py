@@ -36,6 +36,7 @@ from cluster.settings import Settings, read_secret
 from cluster.storage.device_accounts import SqlDeviceAccounts
 from cluster.storage.engine import migrate, open_engine
 from cluster.storage.registry import open_registry
+from controllers.history.carbon import GridFactor, read_factors
 from controllers.kernel.errors import ConfigError, ConflictError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
@@ -134,6 +135,7 @@ def bring_up(
         ConfigError: as ``run``.
     """
     wanted = None if park_file is None else load_park(park_file)
+    grid_factors = _grid_factors(settings.grid_carbon_file)
     home = Home(settings.home)
     stack.enter_context(home.locked())
     check_port(settings.http_host, settings.http_port)
@@ -176,6 +178,7 @@ def bring_up(
         history_settings=HistorySettings(
             raw_days=settings.history_raw_days, minute_days=settings.history_minute_days
         ),
+        grid_factors=grid_factors,
     )
     stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))
     say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")
@@ -189,6 +192,16 @@ def bring_up(
     running = RunningPark(pid=os.getpid(), url=url, broker_host=mqtt.host, broker_port=mqtt.port)
     stack.enter_context(home.announced(running))
     return Parts(url=url, broker=broker, accounts=accounts, devices=devices)
+
+
+def _grid_factors(path: Path | None) -> tuple[GridFactor, ...]:
+    if path is None:
+        return ()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"{path}: the emission factors cannot be read"]) from error
+    return read_factors(text, str(path))
 
 
 def database_url_of(settings: Settings, home: Home) -> str:

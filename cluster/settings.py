@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Samples as they came are kept for so long; also how late a backfilled one may be."""
     history_minute_days: int = Field(3_660, ge=31, le=36_600)
     """One-minute history is kept for so long."""
+    grid_carbon_file: Path | None = None
+    """CSV of dated emission factors of the grid; none takes the park's country's, if known."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 

@@ -34,6 +34,7 @@ from cluster.storage.replica import Replica
 from cluster.storage.sessions import SqlSessions
 from cluster.storage.templates import SqlTemplates
 from cluster.storage.users import SqlAccounts
+from controllers.history.carbon import GridFactor
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
@@ -64,6 +65,7 @@ class Wiring:
     history: Path
     """Directory of the history's files."""
     history_settings: HistorySettings
+    grid_factors: tuple[GridFactor, ...] = ()
 
     def outside(self) -> Outside:
         """Return what the actors are built from."""
@@ -142,6 +144,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         accounts=SqlAccounts(database),
         sessions=SqlSessions(database),
         keys=SqlApiKeys(database),
+        grid_factors=wiring.grid_factors,
         clock=clock,
         ids=ids,
         settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from serve_apps.accounts import keys, session, users
 from serve_apps.devices import registration as devices
+from serve_apps.history import routes as history
 from serve_apps.operations import dispatch, hands, park
 from serve_apps.system import audit, metrics, probes
 from serve_apps.templates import kinds
@@ -18,6 +19,7 @@ ROUTES: list[BaseRoute] = [
     *devices.router.routes,
     *kinds.router.routes,
     *templates.router.routes,
+    *history.router.routes,
     *session.router.routes,
     *users.router.routes,
     *keys.router.routes,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from controllers.history.buckets import Buckets, InstantArray
 from controllers.history.samples import Sample
+from controllers.kernel.timebase import floor_to
 from controllers.kernel.wire import Wire
 
 FLUSH_S = 1.0
@@ -25,6 +26,10 @@ class HistorySettings(Wire):
     def oldest_at(self, now: datetime) -> datetime:
         """Return the instant before which a late sample is no longer taken."""
         return now - timedelta(days=self.raw_days - 1)
+
+    def detail_from(self, now: datetime) -> datetime:
+        """Return the instant from which on samples are kept, not only minutes."""
+        return floor_to(now - timedelta(days=self.raw_days), timedelta(days=1))
 
 
 class HistoryWriter(Protocol):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from controllers.history.carbon import GridFactor
 from controllers.kernel.errors import ConfigError
 from controllers.kernel.ids import IdSource
 from controllers.kernel.timebase import Clock
@@ -93,6 +94,8 @@ class ApiDeps:
     accounts: AccountStore
     sessions: SessionStore
     keys: KeyStore
+    grid_factors: Sequence[GridFactor] = ()
+    """Emission factors of this park's grid; without any those of its country count."""
     clock: Clock
     ids: IdSource
     settings: ApiSettings

@@ -40,6 +40,8 @@ class Operation(StrEnum):
     TEMPLATE_VALIDATE = "template.validate"
     TEMPLATE_WRITE = "template.write"
     TEMPLATE_DELETE = "template.delete"
+    HISTORY_READ = "history.read"
+    ENERGY_READ = "energy.read"
     AUDIT_READ = "audit.read"
     DEVICE_READ = "device.read"
     DEVICE_REGISTER = "device.register"
@@ -77,6 +79,8 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.TEMPLATE_VALIDATE: _HANDS_ON,
     Operation.TEMPLATE_WRITE: _MAINTAINERS,
     Operation.TEMPLATE_DELETE: _MAINTAINERS,
+    Operation.HISTORY_READ: _EVERYONE,
+    Operation.ENERGY_READ: _EVERYONE,
     Operation.DEVICE_READ: _EVERYONE,
     Operation.DEVICE_REGISTER: _MAINTAINERS,
     Operation.DEVICE_UPDATE: _MAINTAINERS,

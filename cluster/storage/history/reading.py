@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ from controllers.history.samples import to_us
 
 _CHUNK_US = DAY_US // 4
 """Samples are read for so long at once, which bounds the memory of a question."""
+
+_SUBJECT = re.compile(r"[a-z]+-[a-z0-9][a-z0-9_-]{0,63}")
 
 Span = tuple[int, int]
 
@@ -58,7 +61,8 @@ def read_buckets(
 
 def knows(path: Path, subject: str) -> bool:
     """Tell whether there are minutes of a subject: from the night after its first sample on."""
-    return bool(Folder(path).months(subject))
+    # A name from outside must not lead to another folder.
+    return bool(_SUBJECT.fullmatch(subject)) and bool(Folder(path).months(subject))
 
 
 def written_at(path: Path) -> datetime | None:

@@ -42,6 +42,7 @@ def test_the_defaults_are_these() -> None:
         "demo": True,
         "history_raw_days": 14,
         "history_minute_days": 3660,
+        "grid_carbon_file": None,
         "log_level": "INFO",
         "log_format": "json",
     }
