@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 from collections import deque
@@ -263,6 +264,9 @@ class Host(Generic[StateT]):
         link = self._loop.create_task(self._link.run(self._admit))
         link.add_done_callback(lambda _: self._wake.set())
         self._ready.set()
+        # What stands now stays; looking through it again and again would cost more than control.
+        gc.collect()
+        gc.freeze()
         self._make_tick_due()
         try:
             while not link.done():
