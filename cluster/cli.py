@@ -16,6 +16,7 @@ import typer
 
 from cluster.cli_common import HomeOption, explained
 from cluster.cli_day import ManyValues, day
+from cluster.cli_solve import solve
 from cluster.cli_users import users
 from cluster.settings import load_settings
 
@@ -140,6 +141,7 @@ def rotate_secrets(home: HomeOption = None) -> None:
 
 
 app.command(cls=ManyValues)(explained(day))
+app.command()(explained(solve))
 
 
 @app.command()

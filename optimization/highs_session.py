@@ -10,7 +10,11 @@ import highspy
 import numpy as np
 
 from optimization.checks import BoolArray, FloatArray, IntArray
-from optimization.highs import Solution, SparseModel, read_solution
+from optimization.highs import Ended, Solution, SparseModel, read_solution
+
+_IRREDUCIBLE = int(highspy.IisStrategy.kIisStrategyFromLp) + int(
+    highspy.IisStrategy.kIisStrategyIrreducible
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,7 @@ class Session:
 
     Args:
         model: complete.
-        watch: asked now and then whether to stop.
+        watch: asked now and then whether to stop for good.
     """
 
     def __init__(self, model: SparseModel, watch: Watch | None = None) -> None:
@@ -40,14 +44,13 @@ class Session:
         self.stopped = False
         self._watch = watch
         self._begun = time.perf_counter()
-        self._best, self._bound = np.inf, -np.inf
+        self._due = np.inf
         self._highs = highspy.Highs()
         self._highs.setOptionValue("output_flag", False)
         model.pass_to(self._highs)
         self._n_rows = model.n_rows
-        if watch is not None:
-            for event in ("cbMipInterrupt", "cbSimplexInterrupt", "cbIpmInterrupt"):
-                getattr(self._highs, event).subscribe(self._on_event)
+        for event in ("cbMipInterrupt", "cbSimplexInterrupt", "cbIpmInterrupt"):
+            getattr(self._highs, event).subscribe(self._on_event)
 
     @property
     def mixed(self) -> bool:
@@ -95,27 +98,72 @@ class Session:
         """Give all columns their own bounds again."""
         self._bounds(np.arange(len(self.lower)), self.lower, self.upper)
 
+    def contradiction(self, *, time_limit_s: float) -> tuple[IntArray, IntArray] | None:
+        """Return rows and columns of an irreducible contradiction of the relaxation.
+
+        None when the relaxation does not contradict itself, or not in time.
+        """
+        self._set(
+            solve_relaxation=True,
+            time_limit=self._limit(time_limit_s),
+            iis_strategy=_IRREDUCIBLE,
+            iis_time_limit=max(time_limit_s, 0.0),
+        )
+        self._highs.run()
+        if self._highs.getModelStatus() != highspy.HighsModelStatus.kInfeasible:
+            return None
+        status, found = self._highs.getIis()
+        if status != highspy.HighsStatus.kOk or not len(found.row_index_):
+            return None
+        free = int(highspy.IisBoundStatus.kIisBoundStatusFree)
+        bound = np.array([int(state) for state in found.col_bound_]) != free
+        rows = np.array(found.row_index_, dtype=np.int64)
+        return rows, np.array(found.col_index_, dtype=np.int64)[bound]
+
+    def is_feasible(self, *, time_limit_s: float) -> bool | None:
+        """Tell whether any point exists; None when that is not known in time."""
+        zeros = np.zeros(len(self.lower))
+        indices = np.arange(len(zeros), dtype=np.int32)
+        self._highs.changeColsCost(len(zeros), indices, zeros)
+        found = self.search(time_limit_s=time_limit_s, gap_frac=np.inf)
+        if found.values.size:
+            return True
+        return False if found.ended is Ended.INFEASIBLE else None
+
+    def open_rows(self, rows: IntArray, lower: FloatArray, upper: FloatArray) -> None:
+        """Give rows other bounds."""
+        indices = rows.ravel().astype(np.int32)
+        self._highs.changeRowsBounds(len(indices), indices, lower.ravel(), upper.ravel())
+
+    def open_columns(self, columns: IntArray, lower: FloatArray, upper: FloatArray) -> None:
+        """Give columns other bounds, until ``free``."""
+        self._bounds(columns, lower, upper)
+
     def _bounds(self, columns: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         indices = columns.ravel().astype(np.int32)
         self._highs.changeColsBounds(len(indices), indices, lower.ravel(), upper.ravel())
 
-    def _set(self, **options: bool | float) -> None:
+    def _set(self, **options: bool | int | float) -> None:
         for name, value in options.items():
             self._highs.setOptionValue(name, value)
 
     def _limit(self, time_limit_s: float) -> float:
+        # HiGHS looks at its own limit rarely, so the callbacks do as well.
+        self._due = time.perf_counter() + time_limit_s
         # HiGHS counts the time of all runs of one instance.
         return float(self._highs.getRunTime()) + max(time_limit_s, 0.0)
 
     def _on_event(self, event: object) -> None:
-        out = getattr(event, "data_out")  # noqa: B009 - a foreign type without declarations
-        progress = Progress(
-            cost=float(out.mip_primal_bound),
-            bound=float(out.mip_dual_bound),
-            elapsed_s=time.perf_counter() - self._begun,
-        )
-        if self._watch is not None and (self.stopped or self._watch(progress)):
-            self.stopped = True
+        now = time.perf_counter()
+        if self._watch is not None and not self.stopped:
+            out = getattr(event, "data_out")  # noqa: B009 - a foreign type without declarations
+            progress = Progress(
+                cost=float(out.mip_primal_bound),
+                bound=float(out.mip_dual_bound),
+                elapsed_s=now - self._begun,
+            )
+            self.stopped = self._watch(progress)
+        if self.stopped or now > self._due:
             getattr(event, "interrupt")()  # noqa: B009
 
 

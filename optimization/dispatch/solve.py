@@ -32,7 +32,7 @@ from optimization.dispatch.sparse.extract import (
     schedules,
 )
 from optimization.highs import Ended
-from optimization.highs_session import Session, Watch, fractional
+from optimization.highs_session import Progress, Session, Watch, fractional
 
 _RESERVED_FRAC = 0.2
 """Share of the time left kept for turning a solution into one that stores can follow."""
@@ -105,6 +105,8 @@ class _Search:
     bound: float = -np.inf
     best: _Incumbent | None = None
     contradicts: bool = False
+    local: bool = False
+    """What is being searched is only a part: its bound proves nothing."""
     prices: Series = ()
     reserve_prices: dict[str, Series] = field(default_factory=dict)
 
@@ -113,7 +115,7 @@ class _Search:
         exclusive: dict[str, BoolArray] = {}
         while True:
             draft = assemble(self.problem, exclusive)
-            session = Session(draft.model, self.watch)
+            session = Session(draft.model, None if self.watch is None else self._watching)
             values = self._round(draft, session)
             if values is None or session.stopped:
                 return
@@ -126,6 +128,13 @@ class _Search:
                 exclusive[name] = np.ones_like(steps) if name in exclusive else steps
             if sum(int(steps.sum()) for steps in exclusive.values()) == known:
                 return
+
+    def _watching(self, progress: Progress) -> bool:
+        """Pass on where the whole search stands."""
+        cost = np.inf if self.best is None else self.best.cost
+        bound = self.bound if self.local else max(self.bound, progress.bound)
+        told = Progress(cost=min(cost, progress.cost), bound=bound, elapsed_s=progress.elapsed_s)
+        return self.watch is not None and self.watch(told)
 
     def left_s(self) -> float:
         """Return the time left."""
@@ -174,10 +183,12 @@ class _Search:
         """Search with everything fixed that is whole in the relaxation."""
         settled = np.flatnonzero(session.integers & ~fractional(relaxed, session.integers, 1e-3))
         session.fix(settled, np.round(relaxed[settled]))
+        self.local = True
         near = session.search(
             time_limit_s=_LOCAL_FRAC * self.left_s(),
             gap_frac=_LOCAL_GAP_FRAC * self.gap_frac,
         )
+        self.local = False
         session.free()
         if not near.values.size:
             return None

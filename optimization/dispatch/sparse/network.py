@@ -11,6 +11,8 @@ from optimization.dispatch.problem import ConnectionPoint, DispatchProblem
 from optimization.dispatch.reach import depth_first, reachable
 from optimization.dispatch.sparse.draft import Draft, Slack, add_exclusion
 
+_LIMITS = "import and export limits"
+
 
 def add_network(draft: Draft) -> None:
     """Add net injection of every point that matters, the exchange with the grid and promises.
@@ -28,7 +30,7 @@ def add_network(draft: Draft) -> None:
             -point.max_import_mw,
             point.max_export_mw,
             of=(point.name,),
-            what="import and export limits",
+            what=_LIMITS,
         )
         rows = model.rows(
             shape, fixed[point.name], fixed[point.name], of=(point.name,), what="power balance"
@@ -90,8 +92,12 @@ def _add_grid(draft: Draft, grid: ConnectionPoint) -> None:
     bought = np.array(problem.import_price_per_mwh or none) * step_h + carbon_cost(problem)
     sold = np.array(problem.export_price_per_mwh or none) * step_h
     shape = (draft.n_steps,)
-    draft.grid_import = model.columns(shape, 0, max_import, bought, term="import")
-    draft.grid_export = model.columns(shape, 0, max_export, -sold, term="export")
+    draft.grid_import, draft.grid_export = (
+        model.columns((1, draft.n_steps), 0, most, cost, term=term, of=(grid.name,), what=_LIMITS)[
+            0
+        ]
+        for most, cost, term in ((max_import, bought, "import"), (max_export, -sold, "export"))
+    )
     split = model.rows(shape, 0, 0)
     model.add(split, draft.net[grid.name], 1)
     model.add(split, draft.grid_export, -1)
