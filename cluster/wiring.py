@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,30 +21,28 @@ from actors.logs import log_to_stderr
 from actors.outside import Outside
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
+from cluster.storage.aggregations import SqlAggregations
 from cluster.storage.api_keys import SqlApiKeys
+from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
+from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
 from cluster.storage.operations import SqlOperations
 from cluster.storage.records import open_record_sink
 from cluster.storage.redis import open_redis, ping
-from cluster.storage.registry import SqlParkRegistry, open_registry
+from cluster.storage.registry import open_registry
 from cluster.storage.replica import Replica
+from cluster.storage.resources import SqlResources
 from cluster.storage.sessions import SqlSessions
 from cluster.storage.templates import SqlTemplates
 from cluster.storage.users import SqlAccounts
 from controllers.history.carbon import GridFactor
-from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
-from controllers.park import ParkDefinition
 from controllers.ports.history import HistorySettings
 from serve_apps.app import OpenDeps
 from serve_apps.web.deps import ApiDeps, ApiSettings
-
-_PARK_REFRESH_S = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,36 +82,11 @@ class Wiring:
         return functools.partial(_open_api, self)
 
 
-class CurrentPark:
-    """The wanted park as a replica last saw it; looks for a newer version once a second."""
-
-    def __init__(self, registry: SqlParkRegistry) -> None:
-        self._registry = registry
-        self._version = registry.version()
-        self._park = registry.load()
-
-    def __call__(self) -> ParkDefinition:
-        """Return the park; costs nothing."""
-        return self._park
-
-    async def follow(self) -> None:
-        """Keep up with changes until cancelled; an unavailable database leaves the last one."""
-        while True:
-            await asyncio.sleep(_PARK_REFRESH_S)
-            with suppress(StorageUnavailableError):
-                version = await asyncio.to_thread(self._registry.version)
-                if version != self._version:
-                    self._park = await asyncio.to_thread(self._registry.load)
-                    self._version = version
-                    _log.info("the park is now at version %d", version)
-
-
 def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[object]]:
     log_to_stderr("api")
     clock = SystemClock()
     ids = RandomIds(clock)
-    registry = open_registry(wiring.database_url)
-    park = CurrentPark(registry)
+    assets = SqlAssetBook(wiring.database_url)
     helpers: dict[str, Callable[[], Awaitable[None]]] = {}
     replica = None
     if wiring.database_read_url is not None:
@@ -130,13 +102,17 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
     control = RayControlPlane()
     deps = ApiDeps(
-        park=park,
+        park=assets.park,
         live=live,
         control=control,
         actors=RayActorHealth(),
         breakers={"store": database.n_breakers_open, "actors": control.n_breakers_open},
         queues={"database_writes": database.n_waiting},
         store=SqlOperations(database),
+        assets=assets,
+        resources=SqlResources(database, assets),
+        aggregations=SqlAggregations(database, assets),
+        findings=SqlFindings(database, assets, ids),
         templates=SqlTemplates(database),
         helpers=helpers,
         devices=SqlDevices(database, ids),
@@ -153,7 +129,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     @asynccontextmanager
     async def life() -> AsyncIterator[None]:
         live.start()
-        following = asyncio.create_task(park.follow())
+        following = asyncio.create_task(assets.follow())
         try:
             yield
         finally:
@@ -162,6 +138,6 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
             await asyncio.to_thread(database.close)
             if redis is not None:
                 await redis.aclose()
-            registry.close()
+            assets.close()
 
     return deps, life()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from serve_apps.accounts import keys, session, users
+from serve_apps.assets import aggregations, findings, resources
 from serve_apps.devices import registration as devices
 from serve_apps.history import routes as history
 from serve_apps.operations import dispatch, hands, park
@@ -14,6 +15,9 @@ from serve_apps.templates import routes as templates
 
 ROUTES: list[BaseRoute] = [
     *park.router.routes,
+    *resources.router.routes,
+    *aggregations.router.routes,
+    *findings.router.routes,
     *dispatch.router.routes,
     *hands.router.routes,
     *devices.router.routes,

@@ -108,6 +108,16 @@ class Twin(Protocol):
         ...
 
     @property
+    def low_kw(self) -> float:
+        """Least power by name-plate."""
+        ...
+
+    @property
+    def high_kw(self) -> float:
+        """Greatest power by name-plate."""
+        ...
+
+    @property
     def signal_rules(self) -> tuple[SignalRule, ...]:
         """Signals this kind relies on, with their stale-data policy."""
         ...

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from controllers.aggregation.instruction import Instruction
 from controllers.kernel.money import Currency
-from controllers.kernel.states import AggregateState, Contender, ResourceState
+from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.wire import Wire
-from controllers.park import AggregateDefinition, ResourceDefinition, TariffDefinition
+from controllers.park import TariffDefinition
 
 
 class ParkView(Wire):
@@ -27,50 +27,6 @@ class ParkView(Wire):
     n_aggregates: int
     roots: list[str]
     """Aggregates that are nobody's member."""
-
-
-class ControlView(Wire):
-    """Who commands a resource now: who won the last arbitration, why and until when."""
-
-    winner: str | None
-    reason: str
-    until: datetime | None
-    contenders: list[Contender]
-
-
-class ResourceView(Wire):
-    """One resource: as defined, as it lives, and who commands it."""
-
-    definition: ResourceDefinition
-    aggregates: list[str]
-    """Aggregates that list it; the first is its home."""
-    age_s: float | None
-    """Since the meter was read; None when it never was."""
-    state: ResourceState | None
-    """None until its actor has spoken."""
-    control: ControlView | None
-
-
-class AggregateView(Wire):
-    """One aggregate: as defined and as it lives."""
-
-    definition: AggregateDefinition
-    parents: list[str]
-    age_s: float | None
-    """Since its state was published."""
-    state: AggregateState | None
-
-
-class ResourceList(Wire):
-    """All resources."""
-
-    items: list[ResourceView]
-
-
-class AggregateList(Wire):
-    """All aggregates."""
-
-    items: list[AggregateView]
 
 
 class LivePictureView(Wire):

@@ -69,12 +69,27 @@ function label() {
   dirty = true;
 }
 
+/** Returns the items of all pages of a list. */
+async function every(path) {
+  const items = [];
+  let cursor = "";
+  do {
+    const { body } = await call("GET", path + cursor);
+    items.push(...body.items);
+    cursor = body.next_cursor && `&cursor=${encodeURIComponent(body.next_cursor)}`;
+  } while (cursor);
+  return items;
+}
+
 async function enter() {
-  const [park, aggregations, resources] = await Promise.all(
-    ["/park", "/aggregations", "/resources"].map((path) => call("GET", path).then((a) => a.body)));
+  const [park, aggregations, resources] = await Promise.all([
+    call("GET", "/park").then((answer) => answer.body),
+    every("/aggregations?status=active&limit=200"),
+    every("/resources?limit=200"),
+  ]);
   const byKey = (items) => new Map(items.map((item) => [item.definition.id, item.definition]));
-  Object.assign(plant, { aggregates: byKey(aggregations.items), resources: byKey(resources.items) });
-  plant.park = { ...park, aggregates: aggregations.items.map((item) => item.definition) };
+  Object.assign(plant, { aggregates: byKey(aggregations), resources: byKey(resources) });
+  plant.park = { ...park, aggregates: aggregations.map((item) => item.definition) };
   byId("log-in").hidden = true;
   byId("plant").hidden = false;
   for (const id of ["who", "log-out", "feed"]) byId(id).hidden = false;

@@ -32,8 +32,8 @@ export function prepareDispatch(definition) {
   const select = form().elements.aggregation;
   const chosen = select.value;
   select.replaceChildren(...park.aggregates.map((a) => h("option", { value: a.id }, nameOf(a.name))));
-  select.value = chosen || park.aggregates[0].id;
-  form().querySelector("button").disabled = !mayDispatch();
+  select.value = chosen || park.aggregates[0]?.id;
+  form().querySelector("button").disabled = !mayDispatch() || !park.aggregates.length;
   setText(form().querySelector(".error"), mayDispatch() ? "" : t("notPermitted"));
   form().onsubmit = (event) => {
     event.preventDefault();

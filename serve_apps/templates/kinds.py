@@ -16,13 +16,15 @@ from serve_apps.web.tokens import GuardedRoute
 router = APIRouter(prefix=PREFIX, tags=["templates"], route_class=GuardedRoute)
 
 
-@router.get("/resource-kinds", **answers(KindList, Operation.TEMPLATE_READ))
+@router.get("/resource-kinds", **answers(KindList, Operation.TEMPLATE_READ, in_scope=True))
 async def list_kinds() -> Response:
     """Return every kind of resource with its parameters: unit, bounds, default and a sentence."""
     return respond(KindList(items=kind_forms()))
 
 
-@router.get("/resource-kinds/{kind}", **answers(KindForm, Operation.TEMPLATE_READ, 404, 422))
+@router.get(
+    "/resource-kinds/{kind}", **answers(KindForm, Operation.TEMPLATE_READ, 404, 422, in_scope=True)
+)
 async def get_kind(kind: PathId) -> Response:
     """Return one kind of resource as a form."""
     return respond(kind_form(kind))

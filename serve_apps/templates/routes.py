@@ -45,7 +45,7 @@ VersionNumber = Annotated[int, PathParameter(ge=1, le=10**9)]
 VersionQuery = Annotated[int, Query(ge=1, le=10**9)]
 
 
-@router.get("", **answers(TemplatePage, Operation.TEMPLATE_READ, 422, 503))
+@router.get("", **answers(TemplatePage, Operation.TEMPLATE_READ, 422, 503, in_scope=True))
 async def list_templates(
     *,
     deps: Deps,
@@ -76,7 +76,9 @@ async def create_template(
     return answer(done, HTTPStatus.CREATED, headers)
 
 
-@router.get("/{template_id}", **answers(Template, Operation.TEMPLATE_READ, 404, 422, 503))
+@router.get(
+    "/{template_id}", **answers(Template, Operation.TEMPLATE_READ, 404, 422, 503, in_scope=True)
+)
 async def get_template(template_id: PathId, deps: Deps) -> Response:
     """Return a template with its newest version."""
     template = await deps.templates.get(template_id)
@@ -115,7 +117,8 @@ async def delete_template(
 
 
 @router.get(
-    "/{template_id}/versions", **answers(VersionPage, Operation.TEMPLATE_READ, 404, 422, 503)
+    "/{template_id}/versions",
+    **answers(VersionPage, Operation.TEMPLATE_READ, 404, 422, 503, in_scope=True),
 )
 async def list_versions(
     template_id: PathId, deps: Deps, limit: Limit = 50, cursor: Cursor = None
@@ -127,7 +130,7 @@ async def list_versions(
 
 @router.get(
     "/{template_id}/versions/{version}",
-    **answers(TemplateVersion, Operation.TEMPLATE_READ, 404, 422, 503),
+    **answers(TemplateVersion, Operation.TEMPLATE_READ, 404, 422, 503, in_scope=True),
 )
 async def get_version(template_id: PathId, version: VersionNumber, deps: Deps) -> Response:
     """Return one version of a template."""
@@ -136,7 +139,7 @@ async def get_version(template_id: PathId, version: VersionNumber, deps: Deps) -
 
 @router.get(
     "/{template_id}/versions/{version}/form",
-    **answers(TemplateForm, Operation.TEMPLATE_READ, 404, 422, 503),
+    **answers(TemplateForm, Operation.TEMPLATE_READ, 404, 422, 503, in_scope=True),
 )
 async def get_form(template_id: PathId, version: VersionNumber, deps: Deps) -> Response:
     """Return what to fill in for a resource of this version: unit, bounds, default, sentence."""
@@ -150,7 +153,10 @@ async def get_form(template_id: PathId, version: VersionNumber, deps: Deps) -> R
     )
 
 
-@router.get("/{template_id}/diff", **answers(DiffView, Operation.TEMPLATE_READ, 404, 422, 503))
+@router.get(
+    "/{template_id}/diff",
+    **answers(DiffView, Operation.TEMPLATE_READ, 404, 422, 503, in_scope=True),
+)
 async def diff_versions(
     template_id: PathId, before: VersionQuery, after: VersionQuery, deps: Deps
 ) -> Response:

@@ -15,6 +15,12 @@ from controllers.kernel.ids import IdSource
 from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
 from controllers.ports.accounts import AccountStore, KeyStore, SessionStore
+from controllers.ports.assets import (
+    AggregationFindings,
+    AggregationStore,
+    AssetBook,
+    ResourceStore,
+)
 from controllers.ports.control import ControlPlane
 from controllers.ports.devices import DeviceStore
 from controllers.ports.health import ActorHealth
@@ -83,6 +89,10 @@ class ApiDeps:
     live: LiveView
     control: ControlPlane
     store: OperationsStore
+    assets: AssetBook
+    resources: ResourceStore
+    aggregations: AggregationStore
+    findings: AggregationFindings
     templates: TemplateStore
     devices: DeviceStore
     history: HistoryReader

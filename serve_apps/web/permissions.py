@@ -36,6 +36,13 @@ class Operation(StrEnum):
     OVERRIDE_CLEAR = "override.clear"
     KILL_SET = "kill.set"
     KILL_RELEASE = "kill.release"
+    RESOURCE_WRITE = "resource.write"
+    RESOURCE_RETIRE = "resource.retire"
+    AGGREGATION_WRITE = "aggregation.write"
+    AGGREGATION_LIMITS = "aggregation.limits"
+    AGGREGATION_RETIRE = "aggregation.retire"
+    AGGREGATION_ACTIVATE = "aggregation.activate"
+    AGGREGATION_CHECK = "aggregation.check"
     TEMPLATE_READ = "template.read"
     TEMPLATE_VALIDATE = "template.validate"
     TEMPLATE_WRITE = "template.write"
@@ -74,6 +81,14 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     # Whoever stands beside the machine may stop it; setting it free again is the operator's.
     Operation.KILL_SET: _HANDS_ON,
     Operation.KILL_RELEASE: _DISPATCHERS,
+    Operation.RESOURCE_WRITE: _MAINTAINERS,
+    Operation.RESOURCE_RETIRE: _MAINTAINERS,
+    # Who builds it and who runs it put it together; to work goes it by whoever dispatches.
+    Operation.AGGREGATION_WRITE: _HANDS_ON,
+    Operation.AGGREGATION_LIMITS: _DISPATCHERS,
+    Operation.AGGREGATION_RETIRE: _DISPATCHERS,
+    Operation.AGGREGATION_ACTIVATE: _DISPATCHERS,
+    Operation.AGGREGATION_CHECK: _HANDS_ON,
     Operation.TEMPLATE_READ: _EVERYONE,
     # Leaves a record of what was checked and by whom, which an auditor must not.
     Operation.TEMPLATE_VALIDATE: _HANDS_ON,

@@ -167,7 +167,7 @@ def wait_until_fresh(park: LivePark) -> float:
     with httpx.Client(base_url=base, headers=headers, timeout=10.0) as client:
         while time.monotonic() - begun_s < _FRESH_LIMIT_S:
             page = client.get("/")
-            items = client.get("/api/v1/vpp/resources").json()["items"]
+            items = client.get("/api/v1/vpp/resources?limit=200").json()["items"]
             fresh = [item["age_s"] is not None and item["age_s"] < _FRESH_S for item in items]
             if page.is_success and all(fresh):
                 return time.monotonic() - begun_s

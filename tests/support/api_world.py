@@ -12,12 +12,16 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
+from cluster.storage.aggregations import SqlAggregations
+from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
 from cluster.storage.devices import SqlDevices
+from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder
 from cluster.storage.history.writing import HistoryFiles
 from cluster.storage.operations import SqlOperations
 from cluster.storage.registry import SqlParkRegistry
+from cluster.storage.resources import SqlResources
 from cluster.storage.templates import SqlTemplates
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
@@ -56,6 +60,7 @@ class World:
     """Holds what is not faked."""
     past: HistoryFiles
     """Writes the history that the API reads."""
+    assets: SqlAssetBook
     tokens: Tokens
 
     def token(self, role: str = Role.OPERATOR) -> str:
@@ -88,16 +93,19 @@ class World:
 
 
 @asynccontextmanager
-async def _open_database(park: ParkDefinition, clock: ManualClock) -> AsyncIterator[Database]:
+async def _open_database(
+    park: ParkDefinition, clock: ManualClock
+) -> AsyncIterator[tuple[Database, SqlAssetBook]]:
     with tempfile.TemporaryDirectory() as folder:
         url = migrated_sqlite(Path(folder) / "parkgrid.sqlite")
         registry = SqlParkRegistry(url, clock)
         registry.save(park)
         registry.close()
-        database = Database(url, clock)
+        database, assets = Database(url, clock), SqlAssetBook(url)
         try:
-            yield database
+            yield database, assets
         finally:
+            assets.close()
             await asyncio.to_thread(database.close)
 
 
@@ -132,10 +140,13 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
     users.append(make_account("everything", list(Role), NOW))
     store = FakeOperationsStore(clock)
     ids = SequentialIds()
-    async with _open_database(park, clock) as database, _open_history(clock) as (past, history):
+    async with (
+        _open_database(park, clock) as (database, assets),
+        _open_history(clock) as (past, history),
+    ):
         await insert_accounts(database, users)
         deps = ApiDeps(
-            park=lambda: park,
+            park=assets.park,
             live=live,
             control=control,
             store=store,
@@ -144,6 +155,10 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             queues={"database_writes": lambda: 5},
             **account_stores(database),
             devices=SqlDevices(database, ids),
+            assets=assets,
+            resources=SqlResources(database, assets),
+            aggregations=SqlAggregations(database, assets),
+            findings=SqlFindings(database, assets, ids),
             templates=SqlTemplates(database),
             history=history,
             clock=clock,
@@ -164,6 +179,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
                 store=store,
                 database=database,
                 past=past,
+                assets=assets,
                 tokens=app.state.tokens,
             )
 

@@ -208,7 +208,7 @@ class FakeControlPlane:
 
     def _book(self, aggregate_id: str) -> dict[str, DeliveryReport]:
         self._reach(aggregate_id)
-        return self.book[aggregate_id]
+        return self.book.setdefault(aggregate_id, {})
 
     def _report(self, aggregate_id: str, instruction_id: str) -> DeliveryReport:
         report = self._book(aggregate_id).get(instruction_id)

@@ -112,9 +112,23 @@ def make_park() -> ParkDefinition:
         timezone="Asia/Shanghai",
         currency=Currency.CNY,
         resources=[
-            ResourceDefinition(id="bess1", name="Battery 1", kind="battery"),
-            ResourceDefinition(id="pv1", name="Roof 1", kind="pv"),
-            ResourceDefinition(id="ev1", name="Garage", kind="ev_station"),
+            ResourceDefinition(
+                id="bess1",
+                name="Battery 1",
+                kind="battery",
+                parameters={
+                    "capacity_kwh": 200.0,
+                    "max_charge_kw": 100.0,
+                    "max_discharge_kw": 100.0,
+                },
+            ),
+            ResourceDefinition(id="pv1", name="Roof 1", kind="pv", parameters={"rated_kw": 300.0}),
+            ResourceDefinition(
+                id="ev1",
+                name="Garage",
+                kind="ev_station",
+                parameters={"n_plugs": 10, "max_charge_kw": 110.0},
+            ),
         ],
         aggregates=[
             AggregateDefinition(

@@ -1,0 +1,1 @@
+"""Resources and aggregations as their owners build, change and retire them."""
