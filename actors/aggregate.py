@@ -22,10 +22,11 @@ from controllers.aggregation.events import (
     Cancelled,
     Planned,
     Submitted,
+    SubmittedAll,
 )
 from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.aggregation.portfolio import MemberSpec
-from controllers.kernel.errors import ConfigError, NotFoundError
+from controllers.kernel.errors import ConfigError, NotFoundError, ParkgridError
 from controllers.kernel.states import AggregateState
 from controllers.kernel.timebase import Clock, SystemClock
 from controllers.kernel.wire import decode, encode
@@ -111,6 +112,23 @@ class AggregateActor:
         """Take an instruction; ConflictError or DomainError when refused."""
         await self._host.call(Submitted(instruction=instruction))
         return self._logic.instruction(instruction.id)
+
+    async def submit_all(
+        self, instructions: list[Instruction]
+    ) -> list[Instruction | ParkgridError]:
+        """Take many instructions in one turn; return each as accepted, or why it was refused."""
+        await self._host.call(SubmittedAll(instructions=instructions))
+        accepted = {standing.id: standing for standing in self._logic.control.instructions()}
+        outcomes: list[Instruction | ParkgridError] = []
+        for instruction in instructions:
+            try:
+                # One that was left out says by itself why.
+                outcome = accepted.get(instruction.id) or await self.submit(instruction)
+            except ParkgridError as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(outcome)
+        return outcomes
 
     async def amend(
         self, instruction_id: str, version: int, change: Amendment, operator: str

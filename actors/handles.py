@@ -41,6 +41,27 @@ class RayControlPlane:
         answer: Instruction = await self._aggregate(instruction.aggregate_id, "submit", instruction)
         return answer
 
+    async def submit_all(
+        self, instructions: Sequence[Instruction]
+    ) -> list[Instruction | ParkgridError]:
+        """Hand many instructions to their aggregates, to all of these at once."""
+        places: dict[str, list[int]] = {}
+        for place, instruction in enumerate(instructions):
+            places.setdefault(instruction.aggregate_id, []).append(place)
+        outcomes: list[Instruction | ParkgridError] = [*instructions]
+
+        async def one(aggregate_id: str, mine: list[int]) -> None:
+            batch = [instructions[place] for place in mine]
+            try:
+                answers = await self._aggregate(aggregate_id, "submit_all", batch)
+            except ParkgridError as error:
+                answers = [error] * len(mine)
+            for place, answer in zip(mine, answers, strict=True):
+                outcomes[place] = answer
+
+        await asyncio.gather(*(one(id_, mine) for id_, mine in places.items()))
+        return outcomes
+
     async def amend(
         self,
         aggregate_id: str,

@@ -8,7 +8,7 @@ from serve_apps.accounts import keys, session, users
 from serve_apps.assets import aggregations, findings, resources
 from serve_apps.devices import registration as devices
 from serve_apps.history import routes as history
-from serve_apps.operations import dispatch, hands, park
+from serve_apps.operations import bulk, dispatch, hands, park
 from serve_apps.system import audit, metrics, probes
 from serve_apps.templates import kinds
 from serve_apps.templates import routes as templates
@@ -18,6 +18,7 @@ ROUTES: list[BaseRoute] = [
     *resources.router.routes,
     *aggregations.router.routes,
     *findings.router.routes,
+    *bulk.router.routes,
     *dispatch.router.routes,
     *hands.router.routes,
     *devices.router.routes,

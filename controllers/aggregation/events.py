@@ -7,6 +7,7 @@ outcome out, a checkpoint whenever something must be durable.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,7 +21,7 @@ from controllers.aggregation.loop import AggregateControl
 from controllers.aggregation.portfolio import MemberSpec
 from controllers.aggregation.settings import AggregateSettings
 from controllers.control.events import Effect, Event, InputRefused, LinkChanged, Tick
-from controllers.kernel.errors import ConflictError, NotFoundError
+from controllers.kernel.errors import ConflictError, NotFoundError, ParkgridError
 from controllers.kernel.states import AggregateState, Proposal, ResourceState
 from controllers.kernel.wire import decode
 from controllers.park import AggregateDefinition
@@ -42,6 +43,12 @@ class Submitted(Event, tag="submit"):
     """An operator issued an instruction."""
 
     instruction: Instruction
+
+
+class SubmittedAll(Event, tag="submit_all"):
+    """An operator issued many instructions; each that will not do is left out."""
+
+    instructions: list[Instruction]
 
 
 class Amended(Event, tag="amend"):
@@ -156,6 +163,8 @@ class AggregateLogic:
                 return self._turn(now) if changed else AggregateOutcome(state=state)
             case Submitted():
                 control.submit(event.instruction, now)
+            case SubmittedAll():
+                self._submit_all(event.instructions, now)
             case Amended():
                 control.amend(
                     event.instruction_id,
@@ -179,10 +188,8 @@ class AggregateLogic:
                 control.set_plan(event.plan, now)
             case Tick():
                 return self._turn(now)
-            case LinkChanged():
-                return AggregateOutcome(state=state)
-            case InputRefused():
-                self.n_refused += 1
+            case LinkChanged() | InputRefused():
+                self.n_refused += isinstance(event, InputRefused)
                 return AggregateOutcome(state=state)
             case _:
                 raise ConflictError(
@@ -200,6 +207,11 @@ class AggregateLogic:
             if instruction.id == instruction_id:
                 return instruction
         raise NotFoundError("instruction", instruction_id)
+
+    def _submit_all(self, instructions: Sequence[Instruction], now: datetime) -> None:
+        for instruction in instructions:
+            with suppress(ParkgridError):
+                self.control.submit(instruction, now)
 
     def _turn(self, now: datetime, *, durable: bool = False) -> AggregateOutcome:
         result = self.control.step(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ from controllers.kernel.timebase import require_utc
 
 _replace = msgspec.structs.replace
 _MAX_TOLERANCE_KW = 1e6
+_Window = tuple[datetime, datetime, str]
 _TERMINAL = INSTRUCTION_MACHINE.terminal()
 _CONTENT = (
     "aggregate_id",
@@ -67,6 +69,12 @@ class InstructionBook:
         self._grace = timedelta(seconds=start_grace_s)
         self._n_ended_kept = n_ended_kept
         self._dispatches = {d.instruction.id: d for d in restored}
+        # Of those that have not ended, the earliest first; no two overlap.
+        self._windows = sorted(
+            _window_of(d.instruction)
+            for d in self._dispatches.values()
+            if d.instruction.state not in _TERMINAL
+        )
         self.records: list[Record] = []
 
     def get(self, instruction_id: str) -> Dispatch:
@@ -86,8 +94,7 @@ class InstructionBook:
 
     def open(self) -> list[Dispatch]:
         """Return those that have not ended, the earliest window first."""
-        live = (d for d in self._dispatches.values() if d.instruction.state not in _TERMINAL)
-        return sorted(live, key=lambda d: d.instruction.start_at)
+        return [self._dispatches[id_] for _, _, id_ in self._windows]
 
     def submit(self, instruction: Instruction, now: datetime) -> Instruction:
         """Accept an instruction, or return the one it repeats.
@@ -114,6 +121,7 @@ class InstructionBook:
         accepted = _replace(instruction, version=1, state=InstructionState.ACCEPTED, ended_at=None)
         self._check(accepted, now)
         self._dispatches[accepted.id] = Dispatch(instruction=accepted, submitted=instruction)
+        insort(self._windows, _window_of(accepted))
         self._note(accepted.id, now, f"accepted from {accepted.issued_by}: {accepted.reason}")
         return accepted
 
@@ -216,19 +224,29 @@ class InstructionBook:
         if not self._low_kw <= instruction.target_kw <= self._high_kw:
             limits = f"{self._low_kw:g} and {self._high_kw:g} kW ({self._limit_name})"
             raise DomainError("target_kw", instruction.target_kw, f"must lie between {limits}")
-        for other in self.open():
-            first = other.instruction
-            apart = instruction.end_at <= first.start_at or first.end_at <= instruction.start_at
-            if first.id != instruction.id and not apart:
+        for start_at, end_at, id_ in self._neighbours(instruction):
+            if instruction.start_at < end_at and start_at < instruction.end_at:
                 raise ConflictError(
-                    f"instruction {first.id} holds {first.start_at.isoformat()} to"
-                    f" {first.end_at.isoformat()}; amend or cancel it first",
-                    current=first.id,
+                    f"instruction {id_} holds {start_at.isoformat()} to"
+                    f" {end_at.isoformat()}; amend or cancel it first",
+                    current=id_,
                 )
+
+    def _neighbours(self, instruction: Instruction) -> list[_Window]:
+        """Return the windows nearest to an instruction's; only they can overlap it."""
+        place = bisect_left(self._windows, _window_of(instruction))
+        # Its own may be among them, hence two on each side.
+        near = self._windows[max(0, place - 2) : place + 2]
+        return [window for window in near if window[2] != instruction.id]
 
     def _put(self, instruction: Instruction) -> None:
         dispatch = self.get(instruction.id)
         self._dispatches[instruction.id] = _replace(dispatch, instruction=instruction)
+        before = dispatch.instruction
+        if before.state not in _TERMINAL:
+            del self._windows[bisect_left(self._windows, _window_of(before))]
+        if instruction.state not in _TERMINAL:
+            insort(self._windows, _window_of(instruction))
 
     def _note(self, instruction_id: str, now: datetime, note: str) -> None:
         dispatch = self.get(instruction_id)
@@ -257,6 +275,10 @@ class InstructionBook:
         ended = [d.instruction for d in self.all() if d.instruction.state in _TERMINAL]
         for one in sorted(ended, key=lambda i: i.ended_at or i.end_at)[: -self._n_ended_kept]:
             del self._dispatches[one.id]
+
+
+def _window_of(instruction: Instruction) -> _Window:
+    return instruction.start_at, instruction.end_at, instruction.id
 
 
 def _content(instruction: Instruction) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controllers.aggregation.instruction import DeliveryReport, Instruction
+from controllers.kernel.errors import ParkgridError
 from controllers.kernel.wire import Wire
 
 
@@ -32,6 +33,16 @@ class ControlPlane(Protocol):
         Raises:
             ConflictError: another instruction holds the window.
             DomainError: beyond what the rules of the aggregate allow.
+        """
+        ...
+
+    async def submit_all(
+        self, instructions: Sequence[Instruction]
+    ) -> list[Instruction | ParkgridError]:
+        """Hand many instructions to their aggregates; those accepted are durable on return.
+
+        Returns in the same order what was accepted, or why not: as ``submit`` raises. A refused one
+        does not keep the others.
         """
         ...
 

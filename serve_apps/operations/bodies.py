@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from serve_apps.web.bodies import Body, Instant, Kw, Ramp, Reason, WindowSeconds
+
+MAX_BULK = 1000
+"""Dispatches in one request."""
 
 
 class DispatchBody(Body):
@@ -50,6 +53,37 @@ class DispatchBody(Body):
         if self.end_at is not None:
             return start_at, self.end_at
         return start_at, start_at + timedelta(seconds=self.duration_s or 0.0)
+
+
+class BulkItem(DispatchBody):
+    """One dispatch among many."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": []})
+
+    aggregation_id: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+
+
+class BulkDispatchBody(Body):
+    """Many dispatches, each accepted or refused for itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "aggregation_id": "vpp-park",
+                            "target_kw": 500.0,
+                            "duration_s": 600,
+                            "reason": "evening peak",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    items: Annotated[list[BulkItem], Field(min_length=1, max_length=MAX_BULK)]
 
 
 class AmendBody(Body):

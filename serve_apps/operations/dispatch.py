@@ -32,10 +32,10 @@ from serve_apps.web.acts import IdempotencyKey
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import ReasonBody
 from serve_apps.web.deps import ApiDeps, Deps
-from serve_apps.web.idempotency import KeyedRequest, once
+from serve_apps.web.idempotency import KeyedRequest, once, required_key
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.problems import RefusedError, refuse_field
+from serve_apps.web.problems import refuse_field
 from serve_apps.web.records import audited
 from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 from serve_apps.web.versions import IfMatch, etag, required_version, seen_version
@@ -66,11 +66,8 @@ async def dispatch(
     Repeating the request with the same ``Idempotency-Key`` never dispatches twice.
     """
     definition = require_aggregate(deps.park(), aggregation_id)
-    if idempotency_key is None:
-        detail = "send a header Idempotency-Key, so that a repeat cannot dispatch twice"
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "idempotency-key-required", detail)
     keyed = KeyedRequest(
-        key=idempotency_key,
+        key=required_key(idempotency_key),
         operation=Operation.DISPATCH_CREATE,
         path=f"/aggregations/{aggregation_id}/dispatch",
         location=f"{PREFIX}/dispatches",
@@ -84,7 +81,7 @@ async def dispatch(
             standing = await _standing(deps, aggregation_id, dispatch_id)
             if standing is not None:
                 return respond(standing, HTTPStatus.ACCEPTED)
-        instruction = _instruction(deps, definition, body, dispatch_id, caller)
+        instruction = instruction_of(deps, definition, body, dispatch_id, caller)
         return respond(await deps.control.submit(instruction), HTTPStatus.ACCEPTED)
 
     return await once(request, deps, caller, keyed, act)
@@ -202,13 +199,18 @@ async def cancel_dispatch(
     return respond(cancelled, headers=etag(cancelled.version))
 
 
-def _instruction(
+def instruction_of(
     deps: ApiDeps,
     definition: AggregateDefinition,
     body: DispatchBody,
     dispatch_id: str,
     caller: Principal,
 ) -> Instruction:
+    """Return the instruction that a body asks for.
+
+    Raises:
+        DomainError: the window lies in the past or too far ahead, or is too short or too long.
+    """
     now = deps.clock.now()
     start_at, end_at = body.window(now)
     check_window(start_at, end_at, now)

@@ -13,6 +13,7 @@ from controllers.kernel.money import Currency
 from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.wire import Wire
 from controllers.park import TariffDefinition
+from serve_apps.web.problems import ProblemDocument
 
 
 class ParkView(Wire):
@@ -46,6 +47,24 @@ class DispatchPage(Wire):
     next_cursor: str | None
     unavailable: list[str]
     """Aggregates that did not answer; their dispatches are missing here."""
+
+
+class BulkOutcome(Wire):
+    """What became of one dispatch among many; either ``dispatch`` or ``problem``."""
+
+    dispatch_id: str
+    dispatch: Instruction | None
+    problem: ProblemDocument | None
+
+
+class BulkView(Wire):
+    """What became of many dispatches, in the order of the request."""
+
+    n_accepted: int
+    n_refused: int
+    n_unavailable: int
+    """Their aggregates did not answer: repeat the same request under the same key."""
+    items: list[BulkOutcome]
 
 
 class OverrideView(Wire):

@@ -21,7 +21,7 @@ from serve_apps.web.acts import REPLAYED, fingerprint
 from serve_apps.web.bodies import Body
 from serve_apps.web.deps import ApiDeps
 from serve_apps.web.permissions import Operation
-from serve_apps.web.problems import MEDIA_TYPE, document, refusal_of
+from serve_apps.web.problems import MEDIA_TYPE, RefusedError, document, refusal_of
 from serve_apps.web.tokens import Principal
 
 
@@ -33,8 +33,8 @@ class KeyedRequest:
     operation: Operation
     path: str
     """Canonical path, the same under every version prefix."""
-    location: str
-    """Path under which subjects of this kind are found."""
+    location: str | None
+    """Path under which subjects of this kind are found; None if nowhere."""
     subject_id: str
     """Id the effect will have if this is the first use of the key."""
     body: Body
@@ -43,6 +43,18 @@ class KeyedRequest:
     def fingerprint(self) -> str:
         """Return the hash that tells whether a repeat asks for the same."""
         return fingerprint(self.operation, self.path, self.body)
+
+
+def required_key(key: str | None) -> str:
+    """Return the key of a request that must not have its effect twice.
+
+    Raises:
+        RefusedError: none was sent (400).
+    """
+    if key is None:
+        detail = "send a header Idempotency-Key, so that a repeat has no second effect"
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "idempotency-key-required", detail)
+    return key
 
 
 async def once(
@@ -86,7 +98,7 @@ async def once(
             repeated=repeated,
             act=act,
         )
-    if response.status_code < HTTPStatus.BAD_REQUEST:
+    if response.status_code < HTTPStatus.BAD_REQUEST and keyed.location is not None:
         response.headers["Location"] = f"{keyed.location}/{record.subject_id}"
     if repeated:
         response.headers[REPLAYED] = "true"
@@ -106,8 +118,10 @@ async def _drive(
         response = await act(subject_id, repeated)
     except PermanentError as error:
         response = _refused(request, error)
-    # An error of ours is no answer to keep: the same key must be able to succeed later.
-    if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+    # An error of ours is no answer to keep, nor one that is wanting in part: the same key must be
+    # able to succeed later.
+    final = response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    if final and response.status_code != HTTPStatus.MULTI_STATUS:
         body = bytes(response.body).decode()
         await deps.store.finish(record.principal, record.key, response.status_code, body)
     return response

@@ -75,6 +75,12 @@ REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
         "/aggregations/site/dispatch",
         {"json": {"target_kw": 1.0, "duration_s": 60, **REASON}},
     ),
+    (
+        Operation.DISPATCH_CREATE,
+        "POST",
+        "/dispatches/bulk",
+        {"json": {"items": [{"aggregation_id": "x", "target_kw": 1, "duration_s": 9, **REASON}]}},
+    ),
     (Operation.DISPATCH_AMEND, "PATCH", "/dispatches/site.d-0", {"json": {"target_kw": 1.0}}),
     (Operation.DISPATCH_CANCEL, "POST", "/dispatches/site.d-0/cancel", {"json": REASON}),
     (

@@ -22,6 +22,7 @@ from controllers.kernel.errors import (
     ConflictError,
     DomainError,
     NotFoundError,
+    ParkgridError,
     StorageUnavailableError,
 )
 from controllers.kernel.states import AggregateState, ResourceState
@@ -116,6 +117,18 @@ class FakeControlPlane:
             self.lose_next_answer = False
             raise ActorUnavailableError(instruction.aggregate_id)
         return instruction
+
+    async def submit_all(
+        self, instructions: Sequence[Instruction]
+    ) -> list[Instruction | ParkgridError]:
+        """Accept what can be accepted."""
+        outcomes: list[Instruction | ParkgridError] = []
+        for instruction in instructions:
+            try:
+                outcomes.append(await self.submit(instruction))
+            except ParkgridError as error:
+                outcomes.append(error)
+        return outcomes
 
     async def amend(
         self, aggregate_id: str, instruction_id: str, version: int, change: Amendment, operator: str
