@@ -235,8 +235,7 @@ class InstructionBook:
     def _neighbours(self, instruction: Instruction) -> list[_Window]:
         """Return the windows nearest to an instruction's; only they can overlap it."""
         place = bisect_left(self._windows, _window_of(instruction))
-        # Its own may be among them, hence two on each side.
-        near = self._windows[max(0, place - 2) : place + 2]
+        near = self._windows[max(0, place - 1) : place + 1]
         return [window for window in near if window[2] != instruction.id]
 
     def _put(self, instruction: Instruction) -> None:

@@ -266,12 +266,14 @@ _BOUNDS = {
 
 
 def _allowed(app: FastAPI, scope: Mapping[str, Any]) -> set[str]:
-    return {
-        method
+    matching = [
+        route
         for route in app.router.routes
         if isinstance(route, Route) and route.matches(dict(scope))[0] is not Match.NONE
-        for method in route.methods or ()
-    }
+    ]
+    # Of two templates that fit, the more literal one is meant.
+    meant = min(matching, key=lambda route: len(route.param_convertors)).path
+    return {method for route in matching if route.path == meant for method in route.methods or ()}
 
 
 def _of_http(error: HTTPException) -> RefusedError:
