@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from controllers.aggregation.instruction import Instruction
-from controllers.kernel.errors import ParkgridError, TemporaryError
+from controllers.kernel.errors import NotFoundError, ParkgridError, TemporaryError
 from serve_apps.operations.bodies import BulkDispatchBody, BulkItem
 from serve_apps.operations.dispatch import instruction_of
 from serve_apps.operations.park import require_aggregate
@@ -27,7 +27,9 @@ router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)
 _PATH = "/dispatches/bulk"
 
 
-@router.post(_PATH, **answers(BulkView, Operation.DISPATCH_CREATE, 409, 503, also=207))
+@router.post(
+    _PATH, **answers(BulkView, Operation.DISPATCH_CREATE, 409, 503, also=207, in_scope=True)
+)
 async def dispatch_bulk(
     *,
     request: Request,
@@ -72,6 +74,8 @@ def _planned(
 ) -> Instruction | ParkgridError:
     try:
         definition = require_aggregate(deps.park(), item.aggregation_id)
+        if not caller.sees_aggregate(definition.id):
+            raise NotFoundError("aggregation", definition.id)
         return instruction_of(deps, definition, item, dispatch_id, caller)
     except ParkgridError as error:
         return error

@@ -81,6 +81,17 @@ async def test_repeat_completes_what_did_not_answer(world: World) -> None:
     assert world.control.n_submitted == 2
 
 
+async def test_bulk_does_not_reach_beyond_the_callers_scope(world: World) -> None:
+    response = await world.client.post(
+        f"{API}/dispatches/bulk",
+        json={"items": [item("site", 0), item("stores", 0)]},
+        headers=world.auth("part", **{"Idempotency-Key": "b1"}),
+    )
+    assert outcomes(response)[0] == 404
+    assert response.json()["n_accepted"] == 1
+    assert world.control.n_submitted == 1
+
+
 async def test_bulk_needs_a_key_and_bounds(world: World) -> None:
     body = {"items": [item("site", 0)]}
     without = await world.client.post(f"{API}/dispatches/bulk", json=body, headers=world.auth())
