@@ -25,6 +25,7 @@ from cluster.storage.aggregations import SqlAggregations
 from cluster.storage.api_keys import SqlApiKeys
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
+from cluster.storage.device_upkeep import SqlUpkeep
 from cluster.storage.devices import SqlDevices
 from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
@@ -116,6 +117,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         templates=SqlTemplates(database),
         helpers=helpers,
         devices=SqlDevices(database, ids),
+        upkeep=SqlUpkeep(database),
         history=history,
         accounts=SqlAccounts(database),
         sessions=SqlSessions(database),

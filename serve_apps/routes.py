@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from serve_apps.accounts import keys, session, users
 from serve_apps.assets import aggregations, findings, resources
+from serve_apps.devices import maintenance, management
 from serve_apps.devices import registration as devices
 from serve_apps.history import routes as history
 from serve_apps.operations import bulk, dispatch, hands, park
@@ -22,6 +23,8 @@ ROUTES: list[BaseRoute] = [
     *dispatch.router.routes,
     *hands.router.routes,
     *devices.router.routes,
+    *management.router.routes,
+    *maintenance.router.routes,
     *kinds.router.routes,
     *templates.router.routes,
     *history.router.routes,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from controllers.control.contract import TOPIC_ROOT
+from controllers.devices.commands import DeviceCommand
+from controllers.devices.configuration import ConfigurationVersion
+from controllers.devices.connectivity import ConnectivityDay
+from controllers.devices.maintenance import MaintenanceWindow, WorkEntry
 from controllers.devices.registration import Account, Device, is_valid
 from controllers.devices.reports import DeviceReport, FirmwareChange, KnownDevice
 from controllers.kernel.states import Health, Quality
@@ -122,4 +126,82 @@ def _live(deps: ApiDeps, resource_id: str) -> DeviceLiveView | None:
         age_s = round((deps.clock.now() - state.measured_at).total_seconds(), 3)
     return DeviceLiveView(
         quality=state.quality, health=state.health, age_s=age_s, detail=state.detail
+    )
+
+
+class ConfigurationView(Wire):
+    """What a device should be set to, and what it says it is."""
+
+    device_id: str
+    wanted: ConfigurationVersion | None
+    """None while it was never given any."""
+    reported_version: int | None
+    """None while it has not said."""
+    in_force: bool
+    """It says that it runs what is wanted."""
+
+
+class ConfigurationPage(Wire):
+    """Versions of a device's configuration, newest first."""
+
+    items: list[ConfigurationVersion]
+    next_cursor: str | None
+
+
+class DeviceCommandPage(Wire):
+    """Management commands, newest first."""
+
+    items: list[DeviceCommand]
+    next_cursor: str | None
+
+
+class WindowPage(Wire):
+    """Maintenance windows, latest first."""
+
+    items: list[MaintenanceWindow]
+    next_cursor: str | None
+
+
+class WorkPage(Wire):
+    """A device's work log, newest first."""
+
+    items: list[WorkEntry]
+    next_cursor: str | None
+
+
+class ConnectivityDayView(Wire):
+    """How well a device was connected on one UTC day, as far as it was watched."""
+
+    day: date
+    watched_s: float
+    online_frac: float | None
+    """Of the time watched; None where it was not."""
+    n_disconnects: int
+    n_messages: int
+    messages_per_min: float | None
+    n_gaps: int
+    longest_gap_s: float
+    last_seen_at: datetime | None
+
+
+class ConnectivityList(Wire):
+    """A device's days, oldest first."""
+
+    device_id: str
+    items: list[ConnectivityDayView]
+
+
+def connectivity_view(row: ConnectivityDay) -> ConnectivityDayView:
+    """Return a day as shares and rates."""
+    watched_s = row.watched_s
+    return ConnectivityDayView(
+        day=row.day,
+        watched_s=round(watched_s, 1),
+        online_frac=round(row.online_s / watched_s, 4) if watched_s > 0.0 else None,
+        n_disconnects=row.n_disconnects,
+        n_messages=row.n_messages,
+        messages_per_min=round(60.0 * row.n_messages / watched_s, 2) if watched_s > 0.0 else None,
+        n_gaps=row.n_gaps,
+        longest_gap_s=round(row.longest_gap_s, 1),
+        last_seen_at=row.last_seen_at,
     )

@@ -22,7 +22,7 @@ from controllers.ports.assets import (
     ResourceStore,
 )
 from controllers.ports.control import ControlPlane
-from controllers.ports.devices import DeviceStore
+from controllers.ports.devices import DeviceStore, UpkeepStore
 from controllers.ports.health import ActorHealth
 from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
@@ -95,6 +95,7 @@ class ApiDeps:
     findings: AggregationFindings
     templates: TemplateStore
     devices: DeviceStore
+    upkeep: UpkeepStore
     history: HistoryReader
     actors: ActorHealth
     breakers: Mapping[str, Callable[[], int]] = field(default_factory=dict)

@@ -60,6 +60,11 @@ class Operation(StrEnum):
     KEY_MAKE = "key.make"
     USER_READ = "user.read"
     USER_CHANGE = "user.change"
+    DEVICE_CONFIGURE = "device.configure"
+    DEVICE_COMMAND = "device.command"
+    MAINTENANCE_PLAN = "maintenance.plan"
+    MAINTENANCE_END = "maintenance.end"
+    WORK_LOG_WRITE = "work_log.write"
 
 
 _EVERYONE = frozenset(Role)
@@ -108,6 +113,11 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.KEY_MAKE: _EVERYONE,
     Operation.USER_READ: _INSPECTORS,
     Operation.USER_CHANGE: frozenset({Role.ADMIN}),
+    Operation.DEVICE_CONFIGURE: _MAINTAINERS,
+    Operation.DEVICE_COMMAND: _MAINTAINERS,
+    Operation.MAINTENANCE_PLAN: _HANDS_ON,
+    Operation.MAINTENANCE_END: _HANDS_ON,
+    Operation.WORK_LOG_WRITE: _HANDS_ON,
 }
 
 PERSONAL = frozenset({Operation.KEY_MAKE, Operation.USER_CHANGE})

@@ -156,6 +156,41 @@ REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     (Operation.USER_CHANGE, "POST", "/users/nobody/password-reset", {}),
     (Operation.USER_CHANGE, "DELETE", "/users/nobody/sessions", {}),
     (Operation.USER_CHANGE, "DELETE", "/users/nobody/keys/key-0", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/configuration", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/configurations", {}),
+    (
+        Operation.DEVICE_CONFIGURE,
+        "PUT",
+        "/devices/d0/configuration",
+        {"json": {"settings": {}, "note": "x"}},
+    ),
+    (
+        Operation.DEVICE_CONFIGURE,
+        "POST",
+        "/devices/d0/configuration/rollback",
+        {"json": {"version": 1, "note": "x"}},
+    ),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/commands", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/commands/c0", {}),
+    (
+        Operation.DEVICE_COMMAND,
+        "POST",
+        "/devices/d0/commands",
+        {"json": {"kind": "identify", **REASON}},
+    ),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/connectivity", {}),
+    (Operation.DEVICE_READ, "GET", "/devices/d0/work-log", {}),
+    (Operation.WORK_LOG_WRITE, "POST", "/devices/d0/work-log", {"json": {"text": "x"}}),
+    (Operation.DEVICE_READ, "GET", "/maintenance-windows", {}),
+    (Operation.DEVICE_READ, "GET", "/maintenance-windows/w0", {}),
+    (
+        Operation.MAINTENANCE_PLAN,
+        "POST",
+        "/devices/d0/maintenance",
+        {"json": {"end_at": "2026-06-01T12:00:00Z", **REASON}},
+    ),
+    (Operation.MAINTENANCE_PLAN, "PATCH", "/maintenance-windows/w0", {"json": REASON}),
+    (Operation.MAINTENANCE_END, "POST", "/maintenance-windows/w0/end", {"json": REASON}),
 ]
 
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from cluster.storage.aggregations import SqlAggregations
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
+from cluster.storage.device_upkeep import SqlUpkeep
 from cluster.storage.devices import SqlDevices
 from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder
@@ -161,6 +162,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             findings=SqlFindings(database, assets, ids),
             templates=SqlTemplates(database),
             history=history,
+            upkeep=SqlUpkeep(database),
             clock=clock,
             ids=ids,
             settings=settings,
