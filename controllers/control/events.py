@@ -86,6 +86,21 @@ class KillReleased(Event, tag="kill_released"):
     reason: str
 
 
+class MaintenanceSet(Event, tag="maintenance"):
+    """Somebody works at the device: nobody dispatches it until a given instant."""
+
+    window_id: str
+    until: datetime
+    operator: str
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class MaintenanceCleared(Event, tag="maintenance_cleared"):
+    """The work is over; without effect when another window is open."""
+
+    window_id: str
+
+
 class Tick(Event, tag="tick"):
     """Time has passed; lifetimes and ages are judged."""
 
@@ -101,6 +116,8 @@ AnyEvent = (
     | OverrideCleared
     | KillSet
     | KillReleased
+    | MaintenanceSet
+    | MaintenanceCleared
     | Tick
 )
 """Every event there is; a type that recorded streams decode to."""

@@ -1,4 +1,4 @@
-"""The proposals that control makes to itself: emergency stop, failsafe, lost signals, override.
+"""The proposals that control makes to itself: stop, failsafe, lost signals, override, maintenance.
 
 Every restriction enters arbitration as a proposal and shows in its trail; none is an exception in
 the code that sends. Restrictions that stand until their cause is gone carry ``UNTIL_LIFTED``.
@@ -11,10 +11,11 @@ from datetime import datetime
 from controllers.control.arbitration import UNTIL_LIFTED
 from controllers.control.contract import FallbackKind
 from controllers.control.freshness import troubles
-from controllers.control.state import Override, Turn
+from controllers.control.state import Maintenance, Override, Turn
 from controllers.kernel.states import Priority, Proposal, Rung
 
 KILL = "guard:kill"
+MAINTENANCE = "guard:maintenance"
 FAILSAFE = "guard:failsafe"
 RESUME = "guard:resume"
 
@@ -43,6 +44,8 @@ def guards(turn: Turn) -> list[Proposal]:
         )
     if state.override is not None:
         found.append(_override(turn, state.override))
+    if state.maintenance is not None:
+        found.append(_maintenance(turn, state.maintenance))
     if state.resume_until is not None and state.setpoint_kw is not None:
         found.append(_resumed(turn, state.setpoint_kw, state.resume_until))
     return found
@@ -113,6 +116,21 @@ def _override(turn: Turn, override: Override) -> Proposal:
         valid_from=min(override.set_at, turn.now),
         expires_at=override.until,
         reason=f"override by {override.operator}: {override.reason}",
+    )
+
+
+def _maintenance(turn: Turn, maintenance: Maintenance) -> Proposal:
+    # A release ranks behind a target of its own rank: who works at the device may still try it.
+    return Proposal(
+        member_id=turn.spec.id,
+        source_id=MAINTENANCE,
+        epoch=turn.state.epoch,
+        seq=0,
+        priority=Priority.OPERATOR,
+        release=True,
+        valid_from=min(maintenance.set_at, turn.now),
+        expires_at=maintenance.until,
+        reason=f"maintenance planned by {maintenance.operator}: {maintenance.reason}",
     )
 
 

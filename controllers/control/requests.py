@@ -1,13 +1,20 @@
-"""What others ask of the resource: proposals, a person's override, the emergency stop."""
+"""What others ask of the resource: proposals, an override, maintenance, the emergency stop."""
 
 from __future__ import annotations
 
 import math
 
-from controllers.control.events import KillReleased, KillSet, OverrideCleared, OverrideSet
+from controllers.control.events import (
+    KillReleased,
+    KillSet,
+    MaintenanceCleared,
+    MaintenanceSet,
+    OverrideCleared,
+    OverrideSet,
+)
 from controllers.control.guards import is_reserved
 from controllers.control.holding import is_outdated, receive, without_forgotten
-from controllers.control.state import ControlState, Kill, Override, Turn
+from controllers.control.state import ControlState, Kill, Maintenance, Override, Turn
 from controllers.kernel.states import Proposal
 
 
@@ -120,6 +127,58 @@ def release_kill(turn: Turn, event: KillReleased) -> None:
         return
     turn.set(kill=None, fresh_after=turn.now, override=None, resume_until=None)
     turn.record("kill", action="released", operator=event.operator, reason=event.reason)
+
+
+def set_maintenance(turn: Turn, event: MaintenanceSet) -> None:
+    """Keep everybody but a person's hand off; the last window counts.
+
+    Without effect when it would already be over. Repeating it changes nothing.
+    """
+    turn.durable = True
+    if event.until.tzinfo is None or event.until <= turn.now:
+        turn.count("maintenance_refused")
+        return
+    before = turn.state.maintenance
+    is_same = before is not None and before.window_id == event.window_id
+    maintenance = Maintenance(
+        window_id=event.window_id,
+        set_at=before.set_at if before is not None and is_same else turn.now,
+        until=event.until,
+        operator=event.operator,
+        reason=event.reason,
+    )
+    if maintenance == before:
+        return
+    turn.set(maintenance=maintenance)
+    turn.record(
+        "maintenance",
+        action="set",
+        window_id=event.window_id,
+        until=event.until.isoformat(),
+        operator=event.operator,
+        reason=event.reason,
+    )
+
+
+def clear_maintenance(turn: Turn, event: MaintenanceCleared) -> None:
+    """Give the resource back; without effect when another window is open, or none."""
+    turn.durable = True
+    maintenance = turn.state.maintenance
+    if maintenance is not None and maintenance.window_id == event.window_id:
+        _end_maintenance(turn, "cleared", maintenance)
+
+
+def expire_maintenance(turn: Turn) -> None:
+    """End maintenance whose time has passed."""
+    maintenance = turn.state.maintenance
+    if maintenance is not None and turn.now >= maintenance.until:
+        _end_maintenance(turn, "expired", maintenance)
+
+
+def _end_maintenance(turn: Turn, action: str, maintenance: Maintenance) -> None:
+    turn.set(maintenance=None)
+    turn.durable = True
+    turn.record("maintenance", action=action, window_id=maintenance.window_id)
 
 
 def has_live_override(state: ControlState) -> bool:

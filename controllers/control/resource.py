@@ -24,6 +24,8 @@ from controllers.control.events import (
     KillReleased,
     KillSet,
     LinkChanged,
+    MaintenanceCleared,
+    MaintenanceSet,
     OverrideCleared,
     OverrideSet,
     ProposalReceived,
@@ -136,7 +138,9 @@ def _fold(turn: Turn, event: AnyEvent) -> bool:
             | OverrideSet()
             | OverrideCleared()
             | KillSet()
-            | KillReleased() as request
+            | KillReleased()
+            | MaintenanceSet()
+            | MaintenanceCleared() as request
         ):
             _fold_request(turn, request)
         case _:
@@ -145,7 +149,14 @@ def _fold(turn: Turn, event: AnyEvent) -> bool:
 
 
 def _fold_request(
-    turn: Turn, event: ProposalReceived | OverrideSet | OverrideCleared | KillSet | KillReleased
+    turn: Turn,
+    event: ProposalReceived
+    | OverrideSet
+    | OverrideCleared
+    | KillSet
+    | KillReleased
+    | MaintenanceSet
+    | MaintenanceCleared,
 ) -> None:
     match event:
         case ProposalReceived():
@@ -158,6 +169,10 @@ def _fold_request(
             requests.set_kill(turn, event)
         case KillReleased():
             requests.release_kill(turn, event)
+        case MaintenanceSet():
+            requests.set_maintenance(turn, event)
+        case MaintenanceCleared():
+            requests.clear_maintenance(turn, event)
         case _:
             assert_never(event)
 
@@ -171,6 +186,7 @@ def _change_link(turn: Turn, *, up: bool) -> None:
 
 def _settle(turn: Turn, *, sampled: bool) -> None:
     requests.expire_override(turn)
+    requests.expire_maintenance(turn)
     requests.forget_old_proposals(turn)
     holding = _hold(turn)
     if _step_ladder(turn, holding):

@@ -122,6 +122,16 @@ class Override(Wire):
     reason: str
 
 
+class Maintenance(Wire):
+    """Somebody works at the device."""
+
+    window_id: str
+    set_at: datetime
+    until: datetime
+    operator: str
+    reason: str
+
+
 class Kill(Wire):
     """The emergency stop is on."""
 
@@ -166,6 +176,7 @@ class ControlState(Wire):
     holder_until: datetime | None = None
     override: Override | None = None
     kill: Kill | None = None
+    maintenance: Maintenance | None = None
     resume_until: datetime | None = None
     """Until then the set-point running at the restart is kept."""
     setpoint_kw: float | None = None
