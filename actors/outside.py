@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from actors.links.mqtt import MqttSettings
 from controllers.ports.actors import ActorStoreFactory, RecordSink
+from controllers.ports.devices import DeviceLedger
 from controllers.ports.history import HistorySettings, HistoryWriter
 from controllers.ports.registry import ParkRegistry
 
@@ -20,5 +21,6 @@ class Outside:
     open_store: ActorStoreFactory
     open_registry: Callable[[], ParkRegistry]
     open_sink: Callable[[], RecordSink]
+    open_devices: Callable[[], DeviceLedger]
     open_history: Callable[[], HistoryWriter]
     history: HistorySettings

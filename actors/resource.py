@@ -19,10 +19,13 @@ from controllers.control.events import (
     Event,
     KillReleased,
     KillSet,
+    MaintenanceCleared,
+    MaintenanceSet,
     OverrideCleared,
     OverrideSet,
 )
 from controllers.control.state import CHECKPOINT_MAX_BYTES, ControlState, Decision, ResourceSpec
+from controllers.devices.connectivity import Heard
 from controllers.kernel.errors import ActorUnavailableError, DomainError
 from controllers.kernel.states import ResourceState
 from controllers.kernel.timebase import Clock, SystemClock, require_utc
@@ -109,7 +112,7 @@ class ResourceActor:
         clock: Clock,
     ) -> DeviceLink:
         """Return the link to the device."""
-        return DeviceLink(park_id, spec.definition, settings, wake)
+        return DeviceLink(park_id, spec.definition, settings, wake, clock=clock)
 
     async def ready(self) -> int:
         """Wait until restored; return the epoch."""
@@ -157,6 +160,26 @@ class ResourceActor:
     async def release_kill(self, operator: str, reason: str) -> None:
         """Lift the stop; the resource moves again on a fresh command only."""
         await self._host.call(KillReleased(operator=operator, reason=reason))
+
+    async def set_maintenance(
+        self, window_id: str, until: datetime, operator: str, reason: str
+    ) -> None:
+        """Keep everybody but a person's hand off until an instant; a past one does nothing."""
+        event = MaintenanceSet(
+            window_id=window_id,
+            until=require_utc("until", until),
+            operator=operator,
+            reason=reason,
+        )
+        await self._host.call(event)
+
+    async def clear_maintenance(self, window_id: str) -> None:
+        """Give the resource back."""
+        await self._host.call(MaintenanceCleared(window_id=window_id))
+
+    async def heard(self) -> tuple[int, Heard]:
+        """Return the epoch, and what has been heard of the device since it began."""
+        return await self._host.ready(), self._link.heard
 
     async def outbox(
         self, limit: int, confirmed: int = 0, wait_s: float = 0.0

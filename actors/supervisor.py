@@ -15,6 +15,7 @@ import logging
 
 from actors import runtime
 from actors.aggregate import AggregateActor
+from actors.devices import DevicesActor
 from actors.fleet import FleetActor
 from actors.historian import HistorianActor
 from actors.optimizer import OptimizerActor
@@ -28,6 +29,7 @@ from controllers.ports.actors import ActorStore
 from controllers.ports.registry import ParkRegistry
 from controllers.supervision import (
     AGGREGATE_PREFIX,
+    DEVICES,
     HISTORIAN,
     OPTIMIZER,
     RECORDER,
@@ -181,6 +183,8 @@ class Supervisor:
         outside = self._outside
         if name == RECORDER:
             return runtime.spawn(RecorderActor, name, outside.open_sink)
+        if name == DEVICES:
+            return runtime.spawn(DevicesActor, name, park.id, outside.mqtt, outside.open_devices)
         if name == HISTORIAN:
             return runtime.spawn(
                 HistorianActor,

@@ -2,7 +2,7 @@
 
 Both brokers read the same two files, in Mosquitto's formats, so that they cannot disagree. A device
 may write its own telemetry, ack, status, results and backfill and read its own commands,
-configuration and errands; the inner account may do everything under ``parkgrid/``; nobody sees
+configuration and requests; the inner account may do everything under ``parkgrid/``; nobody sees
 ``$SYS``. The database says which accounts there are; the credentials file beside the two has the
 passwords that were drawn here: our own, and those of devices that nobody has registered yet.
 """

@@ -19,6 +19,7 @@ from controllers.control.contract import (
     Status,
     Telemetry,
 )
+from controllers.devices.messages import Configuration, Manage, ManageResult
 from controllers.kernel.wire import Wire
 
 MESSAGES: dict[str, type[Wire]] = {
@@ -28,6 +29,9 @@ MESSAGES: dict[str, type[Wire]] = {
     "fleet-command": FleetCommand,
     "ack": Ack,
     "status": Status,
+    "config": Configuration,
+    "manage": Manage,
+    "result": ManageResult,
     "backfill": Backfill,
 }
 """By file name."""

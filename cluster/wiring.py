@@ -25,6 +25,7 @@ from cluster.storage.aggregations import SqlAggregations
 from cluster.storage.api_keys import SqlApiKeys
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
+from cluster.storage.device_ledger import open_device_ledger
 from cluster.storage.device_upkeep import SqlUpkeep
 from cluster.storage.devices import SqlDevices
 from cluster.storage.findings import SqlFindings
@@ -71,6 +72,7 @@ class Wiring:
             mqtt=self.mqtt,
             open_store=functools.partial(open_actor_store, str(self.actors)),
             open_registry=functools.partial(open_registry, self.database_url),
+            open_devices=functools.partial(open_device_ledger, self.database_url),
             open_sink=functools.partial(open_record_sink, self.database_url),
             open_history=functools.partial(
                 open_history_writer, str(self.history), self.history_settings

@@ -20,6 +20,7 @@ AGGREGATE_PREFIX = "aggregate:"
 OPTIMIZER = "optimizer"
 RECORDER = "recorder"
 HISTORIAN = "historian"
+DEVICES = "devices"
 SUPERVISOR = "supervisor"
 
 
@@ -68,6 +69,7 @@ def wanted_actors(park: ParkDefinition) -> dict[str, str]:
     }
     wanted[OPTIMIZER] = _digest(park.id, park, [])
     wanted[RECORDER] = _digest(park.id, RECORDER, [])
+    wanted[DEVICES] = _digest(park.id, DEVICES, [])
     wanted[HISTORIAN] = _digest(park.id, HISTORIAN, sorted(turned_devices(park)))
     return wanted
 

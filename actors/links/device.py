@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import msgspec
 
@@ -34,13 +35,18 @@ from controllers.control.events import (
     StatusReceived,
     TelemetryReceived,
 )
+from controllers.devices.connectivity import Heard
 from controllers.kernel.errors import DomainError
 from controllers.kernel.states import Proposal, ResourceState, proposal_topic, resource_state_topic
+from controllers.kernel.timebase import Clock
 from controllers.kernel.wire import encode
 from controllers.park import ResourceDefinition
 
 ANSWER_MAX_BYTES = 8_192
 """Acknowledgements, status and proposals are small."""
+
+GAP_S = 10.0
+"""A longer time between two samples counts as a gap."""
 
 _REASON_MAX_CHARS = 200
 
@@ -53,6 +59,7 @@ class DeviceLink:
         definition: the resource.
         settings: the broker.
         wake: set whenever ``drain`` has something.
+        clock: tells when the device was heard.
         telemetry_max_bytes: longest sample that is decoded.
         open_session: makes the connection; another one only in simulated time.
     """
@@ -64,11 +71,17 @@ class DeviceLink:
         settings: MqttSettings,
         wake: asyncio.Event,
         *,
+        clock: Clock,
         telemetry_max_bytes: int = TELEMETRY_MAX_BYTES,
         open_session: OpenSession = MqttSession,
     ) -> None:
         self._turned = definition.consumption_positive
         self._wake = wake
+        self._clock = clock
+        self._n_samples = 0
+        self._n_gaps = 0
+        self._last_gap_s = 0.0
+        self._last_seen_at: datetime | None = None
         self._link_changes: list[Event] = []
         self._n_refused = 0
         self._command_topic = topic(park_id, definition.id, "command")
@@ -121,6 +134,16 @@ class DeviceLink:
         """Return counters since the start of the process."""
         return {**self._session.metrics(), "payloads_refused": self._n_refused}
 
+    @property
+    def heard(self) -> Heard:
+        """What has been heard of the device since the start of the process."""
+        return Heard(
+            n_messages=self._n_samples,
+            n_gaps=self._n_gaps,
+            last_gap_s=self._last_gap_s,
+            last_seen_at=self._last_seen_at,
+        )
+
     async def _send(self, command: Command) -> None:
         if self._turned and command.setpoint_kw is not None:
             command = msgspec.structs.replace(command, setpoint_kw=0.0 - command.setpoint_kw)
@@ -138,11 +161,22 @@ class DeviceLink:
 
     def _decode(self, message: Inbound) -> Event | None:
         kind, decode = self._routes[message.topic]
+        if kind == "telemetry":
+            self._hear()
         try:
             return decode(message)
         except DomainError as error:
             self._n_refused += 1
             return InputRefused(kind=kind, reason=str(error)[:_REASON_MAX_CHARS])
+
+    def _hear(self) -> None:
+        now, last = self._clock.now(), self._last_seen_at
+        silent_s = 0.0 if last is None else (now - last).total_seconds()
+        if silent_s > GAP_S:
+            self._n_gaps += 1
+            self._last_gap_s = silent_s
+        self._n_samples += 1
+        self._last_seen_at = now
 
     def _telemetry(self, message: Inbound) -> Event | None:
         sample = message.decode(Telemetry)

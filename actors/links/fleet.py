@@ -83,12 +83,12 @@ class FleetLink(DeviceLink):
             definition,
             settings,
             wake,
+            clock=clock,
             telemetry_max_bytes=FLEET_TELEMETRY_MAX_BYTES,
             open_session=open_session,
         )
         self._fleet = fleet
         self._columns = FleetColumns(fleet)
-        self._clock = clock
         self._n_runs = -(-fleet.n_devices // RUN_DEVICES)
         self._summed_up_at_s = -np.inf
         self._max_skew_s = IntakeLimits().max_future_skew_s

@@ -156,7 +156,9 @@ class ParkControl:
                 open_session=open_session,
             )
             if isinstance(twin, Fleet)
-            else DeviceLink(site, definition, _BROKER, wake, open_session=open_session)
+            else DeviceLink(
+                site, definition, _BROKER, wake, clock=self._clock, open_session=open_session
+            )
         )
         return _Hosted(ResourceLogic(spec), link)
 

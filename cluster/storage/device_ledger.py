@@ -26,13 +26,13 @@ from cluster.storage.tables.devices import (
     FIRMWARE_HISTORY,
     MAINTENANCE_WINDOWS,
 )
+from controllers.devices.book import DeviceBook, DeviceNews
 from controllers.devices.commands import DeviceCommand
 from controllers.devices.configuration import ConfigurationVersion
 from controllers.devices.connectivity import ConnectivityDay
 from controllers.devices.maintenance import UNSETTLED, MaintenanceWindow
 from controllers.devices.registration import Device, DeviceState
 from controllers.devices.reports import DeviceReport
-from controllers.ports.devices import DeviceBook, DeviceNews
 
 
 def open_device_ledger(url: str) -> SqlDeviceLedger:

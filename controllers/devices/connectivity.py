@@ -34,10 +34,9 @@ class ConnectivityDay(Wire):
 
 
 class Heard(Wire):
-    """What has been heard of a device since its listeners started; counters only rise."""
+    """What a resource has heard of its device since it started; counters only rise."""
 
     n_messages: int = 0
-    n_disconnects: int = 0
     n_gaps: int = 0
     last_gap_s: float = 0.0
     last_seen_at: datetime | None = None
@@ -64,9 +63,8 @@ def seen(
         look: the present one.
         device_id: whose.
     """
-    day = look.at.astimezone(UTC).date()
-    if row is None or row.day != day:
-        row = ConnectivityDay(device_id=device_id, day=day)
+    row = _of_day(row, look.at, device_id)
+    day = row.day
     heard = look.heard
     last_seen_at = heard.last_seen_at or row.last_seen_at
     if before is None:
@@ -80,9 +78,21 @@ def seen(
         row,
         watched_s=row.watched_s + watched_s,
         online_s=row.online_s + (watched_s if before.online and look.online else 0.0),
-        n_disconnects=row.n_disconnects + max(0, heard.n_disconnects - base.n_disconnects),
         n_messages=row.n_messages + max(0, heard.n_messages - base.n_messages),
         n_gaps=row.n_gaps + n_gaps,
         longest_gap_s=max(row.longest_gap_s, heard.last_gap_s if n_gaps else 0.0),
         last_seen_at=last_seen_at,
     )
+
+
+def disconnected(row: ConnectivityDay | None, at: datetime, device_id: str) -> ConnectivityDay:
+    """Return the day's row after the device signed off, or its last will did."""
+    row = _of_day(row, at, device_id)
+    return msgspec.structs.replace(row, n_disconnects=row.n_disconnects + 1)
+
+
+def _of_day(row: ConnectivityDay | None, at: datetime, device_id: str) -> ConnectivityDay:
+    day = at.astimezone(UTC).date()
+    if row is None or row.day != day:
+        return ConnectivityDay(device_id=device_id, day=day)
+    return row

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
+from controllers.devices.book import DeviceBook, DeviceNews
 from controllers.devices.commands import DeviceCommand
 from controllers.devices.configuration import ConfigurationVersion
 from controllers.devices.connectivity import ConnectivityDay
 from controllers.devices.maintenance import MaintenanceWindow, WindowState, WorkEntry
 from controllers.devices.messages import SettingValue
 from controllers.devices.registration import Account, Device, DeviceChange, DeviceState, Issued
-from controllers.devices.reports import DeviceReport, FirmwareChange, KnownDevice
+from controllers.devices.reports import FirmwareChange, KnownDevice
 from controllers.kernel.wire import Wire
 from controllers.ports.acts import Act, Done
 from controllers.ports.pages import Page, PageRequest
@@ -203,39 +203,6 @@ class UpkeepStore(Protocol):
     ) -> list[ConnectivityDay]:
         """Return a device's rows of the days ``[from_day, to_day]``, oldest first."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceBook:
-    """What there is to look after: everything of active devices that is not over."""
-
-    devices: Mapping[str, Device]
-    """By resource."""
-    reports: Mapping[str, DeviceReport]
-    """By device."""
-    configurations: Mapping[str, ConfigurationVersion | None]
-    """Newest by resource; None where a predecessor's is to be taken back."""
-    commands: Mapping[str, DeviceCommand]
-    """Open ones, by id."""
-    windows: Mapping[str, MaintenanceWindow]
-    """Unsettled ones, by id."""
-
-
-@dataclass(slots=True, kw_only=True)
-class DeviceNews:
-    """What has changed and is to be written; the last word on each subject."""
-
-    reports: dict[str, DeviceReport] = field(default_factory=dict)
-    firmware: dict[str, FirmwareChange] = field(default_factory=dict)
-    """By device."""
-    commands: dict[str, DeviceCommand] = field(default_factory=dict)
-    windows: dict[str, MaintenanceWindow] = field(default_factory=dict)
-    connectivity: dict[str, ConnectivityDay] = field(default_factory=dict)
-    """By device and day."""
-
-    def __bool__(self) -> bool:
-        """Tell whether there is any."""
-        return any((self.reports, self.firmware, self.commands, self.windows, self.connectivity))
 
 
 class DeviceLedger(Protocol):

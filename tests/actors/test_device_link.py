@@ -24,6 +24,7 @@ from controllers.control.events import (
     TelemetryReceived,
 )
 from controllers.kernel.errors import DeviceUnreachableError
+from controllers.kernel.timebase import SystemClock
 from controllers.park import ResourceDefinition
 from tests.support.broker import Broker
 from tests.support.device import FakeDevice, utc_now
@@ -41,7 +42,9 @@ class _Rig:
 
     def __init__(self, broker: Broker, **definition: Any) -> None:
         self.definition = ResourceDefinition(id="bess1", name="B", kind="battery", **definition)
-        self.link = DeviceLink("p1", self.definition, broker.settings, asyncio.Event())
+        self.link = DeviceLink(
+            "p1", self.definition, broker.settings, asyncio.Event(), clock=SystemClock()
+        )
         sign = -1.0 if self.definition.consumption_positive else 1.0
         self.device = FakeDevice(broker.settings, "p1", "bess1", sign=sign)
         self.events: list[Event] = []
