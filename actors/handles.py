@@ -1,8 +1,7 @@
-"""The control plane over Ray: typed calls to live actors, each with a deadline.
+"""The control plane and the alarm desk over Ray: typed calls to live actors.
 
-A caller never sees a Ray handle. An actor that is being restarted answers late or not at all; the
-caller then gets ActorUnavailableError and may repeat the call, since every call is idempotent by
-the ids it carries.
+An actor that is being restarted answers late or not at all; the caller then gets
+ActorUnavailableError and may repeat the call, since every call is idempotent by the ids it carries.
 """
 
 from __future__ import annotations
@@ -12,29 +11,24 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from actors import runtime
+from actors.calls import ActorCalls
 from controllers.aggregation.instruction import DeliveryReport, Instruction
-from controllers.kernel.breaker import Breaker
-from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
+from controllers.alarms.channels import Delivery
+from controllers.alarms.lifecycle import Alarm
+from controllers.kernel.errors import ParkgridError
 from controllers.ports.control import Amendment
-from controllers.supervision import aggregate_actor, resource_actor
+from controllers.supervision import ALARMS, aggregate_actor, resource_actor
 
 
 class RayControlPlane:
     """A ControlPlane over the actors of the cluster this process has joined.
 
     Args:
-        deadline_s: how long any call may take.
+        calls: reaches them.
     """
 
-    def __init__(self, deadline_s: float = runtime.CALL_DEADLINE_S) -> None:
-        self._deadline_s = deadline_s
-        self._handles: dict[str, runtime.ActorHandle] = {}
-        self._breakers: dict[str, Breaker] = {}
-
-    def n_breakers_open(self) -> int:
-        """Return how many actors are refused calls at once for not having answered."""
-        return sum(breaker.is_open for breaker in self._breakers.values())
+    def __init__(self, calls: ActorCalls) -> None:
+        self._calls = calls
 
     async def submit(self, instruction: Instruction) -> Instruction:
         """Hand an instruction to its aggregate; durable on return."""
@@ -128,7 +122,7 @@ class RayControlPlane:
         async def one(resource_id: str) -> str | None:
             try:
                 # A kill is tried whatever happened before.
-                await self._call(resource_actor(resource_id), method, *args)
+                await self._calls.call_anyway(resource_actor(resource_id), method, *args)
             except ParkgridError as error:
                 return str(error)
             return None
@@ -137,44 +131,43 @@ class RayControlPlane:
         return dict(zip(resource_ids, outcomes, strict=True))
 
     async def _resource(self, resource_id: str, method: str, *args: object) -> Any:
-        return await self._guarded(resource_actor(resource_id), method, *args)
+        return await self._calls.call(resource_actor(resource_id), method, *args)
 
     async def _aggregate(self, aggregate_id: str, method: str, *args: object) -> Any:
-        return await self._guarded(aggregate_actor(aggregate_id), method, *args)
+        return await self._calls.call(aggregate_actor(aggregate_id), method, *args)
 
-    async def _guarded(self, name: str, method: str, *args: object) -> Any:
-        breaker = self._breakers.setdefault(name, Breaker())
-        loop = asyncio.get_running_loop()
-        if not breaker.admits(loop.time()):
-            raise ActorUnavailableError(name)
-        try:
-            answer = await self._call(name, method, *args)
-        except ActorUnavailableError:
-            breaker.failed(loop.time())
-            raise
-        except ParkgridError:
-            # A refusal is an answer.
-            breaker.succeeded()
-            raise
-        breaker.succeeded()
-        return answer
 
-    async def _call(self, name: str, method: str, *args: object) -> Any:
-        handle = await self._handle(name)
-        try:
-            return await runtime.call(
-                handle, method, *args, deadline_s=self._deadline_s, actor_id=name
-            )
-        except ActorUnavailableError:
-            # The name may have passed to another actor; look it up anew next time.
-            self._handles.pop(name, None)
-            raise
+class RayAlarmDesk:
+    """An AlarmDesk over the AlarmActor of the cluster this process has joined.
 
-    async def _handle(self, name: str) -> runtime.ActorHandle:
-        if name not in self._handles:
-            try:
-                # The look-up blocks on the cluster's directory.
-                self._handles[name] = await asyncio.to_thread(runtime.find, name)
-            except NotFoundError as error:
-                raise ActorUnavailableError(name) from error
-        return self._handles[name]
+    Args:
+        calls: reaches it.
+    """
+
+    def __init__(self, calls: ActorCalls) -> None:
+        self._calls = calls
+
+    async def acknowledge(self, alarm_id: str, by: str, note: str) -> Alarm:
+        """Take note of an alarm."""
+        alarm: Alarm = await self._calls.call(ALARMS, "acknowledge", alarm_id, by, note)
+        return alarm
+
+    async def shelve(self, alarm_id: str, until: datetime, by: str, reason: str) -> Alarm:
+        """Silence an alarm until an instant."""
+        alarm: Alarm = await self._calls.call(ALARMS, "shelve", alarm_id, until, by, reason)
+        return alarm
+
+    async def unshelve(self, alarm_id: str, by: str, note: str) -> Alarm:
+        """Let go of a shelved alarm."""
+        alarm: Alarm = await self._calls.call(ALARMS, "unshelve", alarm_id, by, note)
+        return alarm
+
+    async def clear(self, alarm_id: str, by: str, note: str) -> Alarm:
+        """End an alarm that has returned."""
+        alarm: Alarm = await self._calls.call(ALARMS, "clear", alarm_id, by, note)
+        return alarm
+
+    async def test(self, channel_id: str, by: str) -> Delivery:
+        """Send one notice to a channel, now and once."""
+        delivery: Delivery = await self._calls.call(ALARMS, "test", channel_id, by)
+        return delivery

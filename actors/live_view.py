@@ -12,9 +12,13 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 
+import msgspec
+
 from actors.links.inbox import Inbound, Policy, Subscription
 from actors.links.mqtt import MqttSession, MqttSettings
 from actors.tasks import end
+from controllers.alarms.channels import alarm_topic
+from controllers.alarms.lifecycle import ENDED, Alarm, AlarmState
 from controllers.kernel.errors import DomainError
 from controllers.kernel.states import (
     AggregateState,
@@ -31,6 +35,8 @@ STATE_MAX_BYTES = 4_194_304
 
 _RESOURCE_TOPICS = resource_state_topic("+")
 _AGGREGATE_TOPICS = aggregate_state_topic("+")
+_ALARM_TOPICS = alarm_topic("+")
+_ALARM_PREFIX = alarm_topic("")
 _RESOURCE_PREFIX = resource_state_topic("")
 _DRAIN_LIMIT = 512
 
@@ -50,12 +56,13 @@ class MqttLiveView:
             client_id,
             subscriptions=[
                 Subscription(topic_filter=topics, policy=Policy.LATEST, max_bytes=STATE_MAX_BYTES)
-                for topics in (_RESOURCE_TOPICS, _AGGREGATE_TOPICS)
+                for topics in (_RESOURCE_TOPICS, _AGGREGATE_TOPICS, _ALARM_TOPICS)
             ],
             wake=self._wake,
         )
         self._resources: dict[str, ResourceState] = {}
         self._aggregates: dict[str, AggregateState] = {}
+        self._alarms: dict[str, Alarm] = {}
         self._readers: set[_Reader] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self.n_refused = 0
@@ -90,6 +97,11 @@ class MqttLiveView:
         """Latest state by aggregate id."""
         return MappingProxyType(self._aggregates)
 
+    @property
+    def alarms(self) -> Mapping[str, Alarm]:
+        """Standing alarms by id."""
+        return MappingProxyType(self._alarms)
+
     async def subscribe(self, max_pending: int) -> AsyncIterator[Delta]:
         """Yield changes from now on; at most ``max_pending`` subjects wait.
 
@@ -114,9 +126,12 @@ class MqttLiveView:
                 await asyncio.sleep(0)
 
     def _take(self, message: Inbound) -> None:
-        if not message.payload:
-            return
         try:
+            if message.topic.startswith(_ALARM_PREFIX):
+                self._take_alarm(message)
+                return
+            if not message.payload:
+                return
             if message.topic.startswith(_RESOURCE_PREFIX):
                 resource = message.decode(ResourceState)
                 if _is_newer(resource, self._resources.get(resource.id)):
@@ -131,6 +146,22 @@ class MqttLiveView:
             self.n_refused += 1
             if self.n_refused == 1:
                 logger.warning("%s: not a state: %s", message.topic, error)
+
+    def _take_alarm(self, message: Inbound) -> None:
+        id_ = message.topic.removeprefix(_ALARM_PREFIX)
+        held = self._alarms.get(id_)
+        if message.payload:
+            alarm = message.decode(Alarm)
+        elif held is not None:
+            # Its topic was emptied; the message that said why may have been overtaken.
+            alarm = msgspec.structs.replace(held, state=AlarmState.NORMAL, active=False)
+        else:
+            return
+        if alarm.state in ENDED:
+            self._alarms.pop(id_, None)
+        elif held is None or held.version <= alarm.version:
+            self._alarms[id_] = alarm
+        self._tell(alarm.id, Delta(alarm=alarm))
 
     def _tell(self, subject: str, delta: Delta) -> None:
         for reader in self._readers:

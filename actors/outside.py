@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from actors.links.mqtt import MqttSettings
 from controllers.ports.actors import ActorStoreFactory, RecordSink
+from controllers.ports.alarms import AlarmSourceFactory
 from controllers.ports.devices import DeviceLedger
 from controllers.ports.history import HistorySettings, HistoryWriter
 from controllers.ports.registry import ParkRegistry
@@ -24,3 +25,6 @@ class Outside:
     open_devices: Callable[[], DeviceLedger]
     open_history: Callable[[], HistoryWriter]
     history: HistorySettings
+    open_alarms: AlarmSourceFactory
+    notice_networks: tuple[str, ...] = ()
+    """To which notices of alarms may go although they are not public."""

@@ -15,7 +15,7 @@ from actors import runtime
 from actors.tasks import end
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, StorageUnavailableError
 from controllers.ports.actors import OutboxRecord, RecordSink
-from controllers.supervision import AGGREGATE_PREFIX, RESOURCE_PREFIX
+from controllers.supervision import AGGREGATE_PREFIX, ALARMS, RESOURCE_PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _ANSWER_S = 10.0
 
 
 class RecorderActor:
-    """Stands at the outbox of every resource and aggregate actor.
+    """Stands at the outbox of every resource and aggregate actor and of the alarms.
 
     Args:
         open_sink: opens the database; called in a thread.
@@ -63,7 +63,7 @@ class RecorderActor:
         while True:
             self._waiting = {n: task for n, task in self._waiting.items() if not task.done()}
             for name in await asyncio.to_thread(runtime.list_names):
-                has_outbox = name.startswith((RESOURCE_PREFIX, AGGREGATE_PREFIX))
+                has_outbox = name.startswith((RESOURCE_PREFIX, AGGREGATE_PREFIX, ALARMS))
                 if has_outbox and name not in self._waiting:
                     self._waiting[name] = asyncio.create_task(self._wait_at(name))
             await asyncio.sleep(LOOK_S)

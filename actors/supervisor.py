@@ -15,6 +15,7 @@ import logging
 
 from actors import runtime
 from actors.aggregate import AggregateActor
+from actors.alarms import AlarmActor
 from actors.devices import DevicesActor
 from actors.fleet import FleetActor
 from actors.historian import HistorianActor
@@ -29,6 +30,7 @@ from controllers.ports.actors import ActorStore
 from controllers.ports.registry import ParkRegistry
 from controllers.supervision import (
     AGGREGATE_PREFIX,
+    ALARMS,
     DEVICES,
     HISTORIAN,
     OPTIMIZER,
@@ -37,6 +39,7 @@ from controllers.supervision import (
     SUPERVISOR,
     Step,
     StepKind,
+    alarm_subjects,
     reconcile,
     resource_actor,
     turned_devices,
@@ -194,6 +197,16 @@ class Supervisor:
                 outside.mqtt,
                 outside.open_history,
                 outside.history,
+            )
+        if name == ALARMS:
+            return runtime.spawn(
+                AlarmActor,
+                name,
+                alarm_subjects(park),
+                outside.mqtt,
+                outside.open_store,
+                outside.open_alarms,
+                outside.notice_networks,
             )
         if name == OPTIMIZER:
             return runtime.spawn(OptimizerActor, name, park)

@@ -33,6 +33,7 @@ from cluster.home import Home, RunningPark
 from cluster.park_file import load_park
 from cluster.ray_environment import RAY_LINK, output_in, ray_environment, ray_folder
 from cluster.settings import Settings, read_secret
+from cluster.storage.alarm_source import ensure_default_rules
 from cluster.storage.device_accounts import SqlDeviceAccounts
 from cluster.storage.engine import migrate, open_engine
 from cluster.storage.registry import open_registry
@@ -179,6 +180,7 @@ def bring_up(
             raw_days=settings.history_raw_days, minute_days=settings.history_minute_days
         ),
         grid_factors=grid_factors,
+        notice_networks=settings.notice_network_list,
     )
     stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))
     say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")
@@ -235,6 +237,7 @@ def prepare_database(
     try:
         migrate(engine)
         ensure_operator(url, say)
+        ensure_default_rules(engine, SystemClock())
         before = registry.version()
         if wanted is None and before == 0:
             wanted = load_park(DEMO_PARK)

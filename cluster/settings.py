@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from controllers.alarms.addresses import parse_networks
 from controllers.kernel.errors import ConfigError
 
 PREFIX = "PARKGRID_"
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     broker_cert_file: Path | None = None
     """Certificate of the embedded broker; on a broker elsewhere, ours as a client."""
     broker_key_file: Path | None = None
+    notice_networks: str = ""
+    """Networks such as 10.1.0.0/16, separated by commas, to which notices of alarms may go although
+    they are not public."""
     ray_address: str | None = None
     """A Ray cluster to join; none starts one on this machine."""
     demo: bool = True
@@ -61,6 +65,20 @@ class Settings(BaseSettings):
     """CSV of dated emission factors of the grid; none takes the park's country's, if known."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
+
+    @property
+    def notice_network_list(self) -> tuple[str, ...]:
+        """The networks of ``notice_networks``."""
+        return tuple(name.strip() for name in self.notice_networks.split(",") if name.strip())
+
+    @field_validator("notice_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            parse_networks(name for name in value.split(",") if name.strip())
+        except ConfigError as error:
+            raise ValueError(error.problems[0]) from error
+        return value
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Settings:

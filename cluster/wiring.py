@@ -13,15 +13,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.handles import RayControlPlane
+from actors.calls import ActorCalls
+from actors.handles import RayAlarmDesk, RayControlPlane
 from actors.healths import RayActorHealth
 from actors.links.mqtt import MqttSettings
 from actors.live_view import MqttLiveView
 from actors.logs import log_to_stderr
+from actors.notices.guard import AddressGuard
 from actors.outside import Outside
+from cluster.secret_box import FileSecretBox
 from cluster.settings import read_secret
 from cluster.storage.actor_store import open_actor_store
 from cluster.storage.aggregations import SqlAggregations
+from cluster.storage.alarm_source import open_alarm_source
+from cluster.storage.alarms import SqlAlarms
 from cluster.storage.api_keys import SqlApiKeys
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
@@ -39,6 +44,7 @@ from cluster.storage.resources import SqlResources
 from cluster.storage.sessions import SqlSessions
 from cluster.storage.templates import SqlTemplates
 from cluster.storage.users import SqlAccounts
+from controllers.alarms.addresses import parse_networks
 from controllers.history.carbon import GridFactor
 from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import SystemClock
@@ -65,6 +71,7 @@ class Wiring:
     """Directory of the history's files."""
     history_settings: HistorySettings
     grid_factors: tuple[GridFactor, ...] = ()
+    notice_networks: tuple[str, ...] = ()
 
     def outside(self) -> Outside:
         """Return what the actors are built from."""
@@ -78,6 +85,12 @@ class Wiring:
                 open_history_writer, str(self.history), self.history_settings
             ),
             history=self.history_settings,
+            open_alarms=functools.partial(
+                open_alarm_source,
+                self.database_url,
+                functools.partial(FileSecretBox, self.seal_keys_file),
+            ),
+            notice_networks=self.notice_networks,
         )
 
     def api(self) -> OpenDeps:
@@ -102,15 +115,18 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     history = HistoryFolder(wiring.history, wiring.history_settings, clock)
     helpers["history"] = history.ping
     database = Database(wiring.database_url, clock, replica=replica)
+    calls = ActorCalls()
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
-    control = RayControlPlane()
     deps = ApiDeps(
         park=assets.park,
         live=live,
-        control=control,
         actors=RayActorHealth(),
-        breakers={"store": database.n_breakers_open, "actors": control.n_breakers_open},
+        breakers={"store": database.n_breakers_open, "actors": calls.n_breakers_open},
         queues={"database_writes": database.n_waiting},
+        control=RayControlPlane(calls),
+        alarms=SqlAlarms(database, FileSecretBox(wiring.seal_keys_file)),
+        alarm_desk=RayAlarmDesk(calls),
+        guard=AddressGuard(parse_networks(wiring.notice_networks)),
         store=SqlOperations(database),
         assets=assets,
         resources=SqlResources(database, assets),

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controllers.alarms.events import AlarmSubjects
 from controllers.kernel.wire import encode
 from controllers.park import AggregateDefinition, ParkDefinition, ResourceDefinition
 
 RESOURCE_PREFIX = "resource:"
 AGGREGATE_PREFIX = "aggregate:"
+ALARMS = "alarms"
 OPTIMIZER = "optimizer"
 RECORDER = "recorder"
 HISTORIAN = "historian"
@@ -68,10 +70,21 @@ def wanted_actors(park: ParkDefinition) -> dict[str, str]:
         for a in park.aggregates
     }
     wanted[OPTIMIZER] = _digest(park.id, park, [])
+    wanted[ALARMS] = _digest(park.id, ALARMS, alarm_subjects(park))
     wanted[RECORDER] = _digest(park.id, RECORDER, [])
     wanted[DEVICES] = _digest(park.id, DEVICES, [])
     wanted[HISTORIAN] = _digest(park.id, HISTORIAN, sorted(turned_devices(park)))
     return wanted
+
+
+def alarm_subjects(park: ParkDefinition) -> AlarmSubjects:
+    """Return what the alarms of a park can be about."""
+    return AlarmSubjects(
+        park_id=park.id,
+        park_name=park.name,
+        resources=[(resource.id, resource.kind) for resource in park.resources],
+        aggregates=[aggregate.id for aggregate in park.aggregates],
+    )
 
 
 def reconcile(wanted: Mapping[str, str], live: Mapping[str, str | None]) -> list[Step]:

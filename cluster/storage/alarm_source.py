@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -16,11 +17,13 @@ from controllers.alarms.defaults import DEFAULT_RULES
 from controllers.alarms.events import AlarmConfig
 from controllers.alarms.notices import ChannelRate
 from controllers.alarms.rules import Rule
+from controllers.kernel.errors import SealBrokenError
 from controllers.kernel.timebase import Clock
 from controllers.ports.alarms import AlarmSetup, OpenChannel
 from controllers.ports.secrets import SecretBox
 
 _SYSTEM = "system"
+_log = logging.getLogger(__name__)
 
 
 def open_alarm_source(url: str, open_box: Callable[[], SecretBox]) -> SqlAlarmSource:
@@ -55,7 +58,7 @@ class SqlAlarmSource:
             return _under_maintenance(connection, now)
 
     def load(self, now: datetime) -> AlarmSetup:
-        """Return everything as it stands; a channel that is disabled is not usable."""
+        """Return everything; without channels that are disabled or whose secret is broken."""
         with reading(self._engine) as connection:
             version = setup_version(connection)
             definitions = connection.execute(
@@ -66,14 +69,8 @@ class SqlAlarmSource:
                 select(ALARM_CHANNELS.c.definition, ALARM_CHANNELS.c.sealed_secret)
             ).all()
             suppressed = _under_maintenance(connection, now)
-        channels = [
-            OpenChannel(
-                channel=msgspec.convert(definition, Channel),
-                secret=None if sealed is None else self._box.open(sealed),
-            )
-            for definition, sealed in rows
-            if definition["enabled"]
-        ]
+        opened = [self._opened(definition, sealed) for definition, sealed in rows]
+        channels = [channel for channel in opened if channel is not None]
         rates = [
             ChannelRate(id=c.channel.id, max_per_minute=c.channel.max_per_minute) for c in channels
         ]
@@ -83,6 +80,18 @@ class SqlAlarmSource:
     def close(self) -> None:
         """Release files."""
         self._engine.dispose()
+
+    def _opened(self, definition: object, sealed: str | None) -> OpenChannel | None:
+        channel = msgspec.convert(definition, Channel)
+        if not channel.enabled:
+            return None
+        try:
+            secret = None if sealed is None else self._box.open(sealed)
+        except SealBrokenError as error:
+            # The others must still be told.
+            _log.error("alarm channel %s cannot be used: %s", channel.id, error)
+            return None
+        return OpenChannel(channel=channel, secret=secret)
 
 
 def setup_version(connection: Connection) -> int:

@@ -40,12 +40,13 @@ def parse_networks(names: Iterable[str]) -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def is_allowed(address: str, allowed: Sequence[Network] = ()) -> bool:
+def is_allowed(address: str, allowed: Sequence[Network] = (), *, public: bool = True) -> bool:
     """Tell whether a notice may be sent to an address.
 
     Args:
         address: numeric, IPv4 or IPv6; anything else is not allowed.
         allowed: networks that are allowed although they are not public.
+        public: whether public addresses are allowed at all.
     """
     try:
         ip = _unwrapped(ip_address(address.partition("%")[0]))
@@ -53,7 +54,7 @@ def is_allowed(address: str, allowed: Sequence[Network] = ()) -> bool:
         return False
     if any(ip.version == network.version and ip in network for network in allowed):
         return True
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+    return public and ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
 def _unwrapped(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -29,6 +29,16 @@ CHECKPOINT_MAX_BYTES = 67_108_864
 _NOT_RECORDED = ("recent_raises",)
 
 
+class AlarmSubjects(Wire):
+    """What a park has that alarms can be about."""
+
+    park_id: str
+    park_name: str
+    resources: list[tuple[str, str]]
+    """Id and kind of plant."""
+    aggregates: list[str]
+
+
 class AlarmConfig(Wire):
     """Rules, usable channels and maintenance as the database has them; no secrets."""
 
@@ -120,16 +130,12 @@ class AlarmLogic:
     """The alarms of one park.
 
     Args:
-        resources: id and kind of plant of each resource.
-        aggregates: ids.
+        subjects: what the park has.
         ids: names alarms and notices.
     """
 
-    def __init__(
-        self, resources: Sequence[tuple[str, str]], aggregates: Sequence[str], ids: IdSource
-    ) -> None:
-        self._resources = resources
-        self._aggregates = aggregates
+    def __init__(self, subjects: AlarmSubjects, ids: IdSource) -> None:
+        self._subjects = subjects
         self._ids = ids
         self._checkpoint = AlarmCheckpoint()
         self._config = AlarmConfig()
@@ -163,7 +169,8 @@ class AlarmLogic:
             kept = decode(checkpoint, AlarmCheckpoint, max_bytes=CHECKPOINT_MAX_BYTES)
         self._book = AlarmBook(self._ids, kept.standing, kept.ended)
         self._postman = Postman(self._ids, kept.post)
-        self._evaluator = Evaluator(self._resources, self._aggregates, now.timestamp())
+        subjects = self._subjects
+        self._evaluator = Evaluator(subjects.resources, subjects.aggregates, now.timestamp())
         self._adopt(kept.config)
         # What was said last may not have been heard, and what has ended may still be retained.
         republish = PublishAlarms(alarms=[*kept.ended, *kept.standing])

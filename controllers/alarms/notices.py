@@ -17,7 +17,8 @@ import msgspec
 
 from controllers.alarms.book import AlarmBook, AlarmStep
 from controllers.alarms.lifecycle import Alarm, AlarmState, AlarmTrigger
-from controllers.alarms.rules import Rule
+from controllers.alarms.rules import Rule, Severity
+from controllers.alarms.signals import SubjectKind
 from controllers.kernel.ids import IdSource
 from controllers.kernel.wire import Wire
 
@@ -206,6 +207,26 @@ class Postman:
         old = [k for k, at in self._told_at.items() if (now - at).total_seconds() > longest_s]
         for key in old:
             del self._told_at[key]
+
+
+def trial_notice(id_: str, channel_id: str, by: str, now: datetime) -> Notice:
+    """Return a notice about nothing, to try a channel with."""
+    alarm = Alarm(
+        id="alarm-test",
+        rule_id="test",
+        rule_name="Test",
+        subject_kind=SubjectKind.FEED,
+        subject_id="test",
+        severity=Severity.LOW,
+        priority=5,
+        state=AlarmState.NORMAL,
+        active=False,
+        message=f"test of this channel, asked for by {by}",
+        raised_at=now,
+        last_raised_at=now,
+        changed_at=now,
+    )
+    return Notice(id=id_, channel_id=channel_id, reason=NoticeReason.TEST, at=now, alarm=alarm)
 
 
 def _speaks(alarm: Alarm, now: datetime) -> bool:

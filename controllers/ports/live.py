@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
+from controllers.alarms.lifecycle import Alarm
 from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.wire import Wire
 
@@ -14,6 +15,8 @@ class Delta(Wire):
 
     resource: ResourceState | None = None
     aggregate: AggregateState | None = None
+    alarm: Alarm | None = None
+    """As it stands now; ended ones come once, in the state that ended them."""
 
 
 class LiveView(Protocol):
@@ -32,6 +35,11 @@ class LiveView(Protocol):
     @property
     def aggregates(self) -> Mapping[str, AggregateState]:
         """Latest state by aggregate id."""
+        ...
+
+    @property
+    def alarms(self) -> Mapping[str, Alarm]:
+        """Standing alarms by id."""
         ...
 
     def subscribe(self, max_pending: int) -> AsyncIterator[Delta]:

@@ -9,12 +9,14 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from actors.notices.guard import AddressGuard
 from controllers.history.carbon import GridFactor
 from controllers.kernel.errors import ConfigError
 from controllers.kernel.ids import IdSource
 from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
 from controllers.ports.accounts import AccountStore, KeyStore, SessionStore
+from controllers.ports.alarms import AlarmDesk, AlarmStore
 from controllers.ports.assets import (
     AggregationFindings,
     AggregationStore,
@@ -93,6 +95,10 @@ class ApiDeps:
     resources: ResourceStore
     aggregations: AggregationStore
     findings: AggregationFindings
+    alarms: AlarmStore
+    alarm_desk: AlarmDesk
+    guard: AddressGuard
+    """Where channels of alarms may lead."""
     templates: TemplateStore
     devices: DeviceStore
     upkeep: UpkeepStore

@@ -12,6 +12,7 @@ from controllers.alarms.events import (
     AlarmConfig,
     AlarmLogic,
     AlarmOutcome,
+    AlarmSubjects,
     Configured,
     HandOut,
     Observed,
@@ -131,8 +132,13 @@ class AlarmCycles:
         return [(n.reason.value, n.alarm.subject_id, n.channel_id) for n in self.notices]
 
     def _begin(self, checkpoint: bytes | None) -> None:
-        resources = [(id_, "battery") for id_ in self.ids]
-        self.logic = AlarmLogic(resources, ["site"], self._source)
+        subjects = AlarmSubjects(
+            park_id="demo",
+            park_name="Demo",
+            resources=[(id_, "battery") for id_ in self.ids],
+            aggregates=["site"],
+        )
+        self.logic = AlarmLogic(subjects, self._source)
         self._take(self.logic.resume(1, checkpoint, self.now))
 
     def _observed(self) -> Observed:

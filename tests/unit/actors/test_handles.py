@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors import handles, runtime
+from actors import runtime
+from actors.calls import ActorCalls
 from actors.handles import RayControlPlane
 from controllers.kernel.breaker import N_FAILURES
 from controllers.kernel.errors import ActorUnavailableError, ConflictError
@@ -17,7 +18,7 @@ class Cluster:
         self.error: Exception | None = ActorUnavailableError("resource:bess1")
         self.called: list[str] = []
         monkeypatch.setattr(runtime, "find", lambda name: name)
-        monkeypatch.setattr(handles.runtime, "call", self._call)
+        monkeypatch.setattr(runtime, "call", self._call)
 
     async def _call(
         self, handle: object, method: str, *args: object, deadline_s: float, actor_id: str
@@ -39,14 +40,16 @@ async def _fail(control: RayControlPlane, n: int) -> None:
 
 
 async def test_silent_actor_is_left_alone_for_a_while(cluster: Cluster) -> None:
-    control = RayControlPlane()
+    calls = ActorCalls()
+    control = RayControlPlane(calls)
     await _fail(control, N_FAILURES + 5)
     assert len(cluster.called) == N_FAILURES
-    assert control.n_breakers_open() == 1
+    assert calls.n_breakers_open() == 1
 
 
 async def test_kill_is_tried_whatever_happened_before(cluster: Cluster) -> None:
-    control = RayControlPlane()
+    calls = ActorCalls()
+    control = RayControlPlane(calls)
     await _fail(control, N_FAILURES)
     cluster.error = None
     assert await control.kill(["bess1"], "op", "smoke") == {"bess1": None}
@@ -54,16 +57,18 @@ async def test_kill_is_tried_whatever_happened_before(cluster: Cluster) -> None:
 
 
 async def test_silence_of_one_actor_is_not_held_against_another(cluster: Cluster) -> None:
-    control = RayControlPlane()
+    calls = ActorCalls()
+    control = RayControlPlane(calls)
     await _fail(control, N_FAILURES)
     cluster.error = None
     await control.clear_override("bess2", "op")
 
 
 async def test_refusal_is_an_answer(cluster: Cluster) -> None:
-    control = RayControlPlane()
+    calls = ActorCalls()
+    control = RayControlPlane(calls)
     cluster.error = ConflictError("no", current="x")
     for _ in range(N_FAILURES + 1):
         with pytest.raises(ConflictError):
             await control.clear_override("bess1", "op")
-    assert control.n_breakers_open() == 0
+    assert calls.n_breakers_open() == 0
