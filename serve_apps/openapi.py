@@ -21,7 +21,8 @@ Operate a zero-carbon park as a virtual power plant.
 **Errors** are RFC 9457 problem documents; program against `type`.
 **Versions**: everything under `/api/vpp` is also under `/api/v1/vpp`.
 **Live**: WebSocket `/ws/live`; send `{"type": "auth", "token": "..."}` first, then read one
-`snapshot` and `delta` messages; an empty delta is the heartbeat.
+`snapshot` and `delta` messages; an empty delta is the heartbeat. `alarms` in them holds the
+standing alarms, then those that changed.
 """
 
 

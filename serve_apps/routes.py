@@ -5,6 +5,9 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from serve_apps.accounts import keys, session, users
+from serve_apps.alarms import alarms
+from serve_apps.alarms import channels as alarm_channels
+from serve_apps.alarms import rules as alarm_rules
 from serve_apps.assets import aggregations, findings, resources
 from serve_apps.devices import maintenance, management
 from serve_apps.devices import registration as devices
@@ -22,6 +25,9 @@ ROUTES: list[BaseRoute] = [
     *bulk.router.routes,
     *dispatch.router.routes,
     *hands.router.routes,
+    *alarms.router.routes,
+    *alarm_rules.router.routes,
+    *alarm_channels.router.routes,
     *devices.router.routes,
     *management.router.routes,
     *maintenance.router.routes,

@@ -32,7 +32,7 @@ ATTEMPT_DEADLINE_S = 4.0
 _AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _MAX_PORT = 65_535
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 
 
 def check_url(url: str) -> httpx.URL:
@@ -45,7 +45,7 @@ def check_url(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise DomainError("url", "(not shown)", "must be an absolute http(s) URL") from error
-    if parsed.scheme not in _PORTS or not _HOST.fullmatch(parsed.raw_host.decode("ascii")):
+    if parsed.scheme not in PORTS or not _HOST.fullmatch(parsed.raw_host.decode("ascii")):
         raise DomainError("url", "(not shown)", "must be an absolute http(s) URL")
     if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
         raise DomainError("url", "(not shown)", f"must name a port up to {_MAX_PORT}")
@@ -95,7 +95,7 @@ async def post(
         UnresolvedError: it has no address now.
     """
     url = check_url(endpoint.url)
-    port = url.port or _PORTS[url.scheme]
+    port = url.port or PORTS[url.scheme]
     address = await guard.address_of(url.host, port, encrypted=url.scheme == "https", field="url")
     timestamp_s = int(clock.now().timestamp())
     headers = {

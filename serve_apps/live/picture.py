@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from controllers.accounts.reach import Reach
+from controllers.alarms.lifecycle import Alarm
 from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.timebase import Clock
 from controllers.kernel.wire import encode
@@ -36,26 +37,26 @@ class LivePicture:
             self._encoded.clear()
         if len(self._built) > _MAX_REACHES:
             self._built.clear()
-        whole = self._now(reach, "")
+        live = self._live
+        whole = self._object(reach, "", live.resources.values(), live.aggregates.values())
         self._built[reach] = now, whole
         return whole
 
     def snapshot(self, reach: Reach | None) -> bytes:
         """Return the message that opens a stream."""
-        return self._now(reach, "snapshot")
+        live = self._live
+        states = (live.resources.values(), live.aggregates.values())
+        return self._object(reach, "snapshot", *states, live.alarms.values())
 
     def delta(
         self,
         reach: Reach | None,
         resources: Iterable[ResourceState],
         aggregates: Iterable[AggregateState],
+        alarms: Iterable[Alarm],
     ) -> bytes:
         """Return the message of changed states; with none of them it is the heartbeat."""
-        return self._object(reach, "delta", resources, aggregates)
-
-    def _now(self, reach: Reach | None, type_: str) -> bytes:
-        resources, aggregates = self._live.resources, self._live.aggregates
-        return self._object(reach, type_, resources.values(), aggregates.values())
+        return self._object(reach, "delta", resources, aggregates, alarms)
 
     def _object(
         self,
@@ -63,16 +64,21 @@ class LivePicture:
         type_: str,
         resources: Iterable[ResourceState],
         aggregates: Iterable[AggregateState],
+        alarms: Iterable[Alarm] | None = None,
     ) -> bytes:
         if reach is not None:
             resources = [state for state in resources if state.id in reach.resources]
             aggregates = [state for state in aggregates if state.id in reach.aggregates]
-        return b'{%s"as_of":%s,"connected":%s,"resources":[%s],"aggregates":[%s]}' % (
+            within = reach.resources | reach.aggregates
+            if alarms is not None:
+                alarms = [alarm for alarm in alarms if alarm.subject_id in within]
+        return b'{%s"as_of":%s,"connected":%s,"resources":[%s],"aggregates":[%s]%s}' % (
             b'"type":%s,' % encode(type_) if type_ else b"",
             encode(self._clock.now()),
             encode(self._live.connected),
             b",".join(map(self._bytes_of, resources)),
             b",".join(map(self._bytes_of, aggregates)),
+            b"" if alarms is None else b',"alarms":[%s]' % b",".join(map(encode, alarms)),
         )
 
     def _bytes_of(self, state: State) -> bytes:

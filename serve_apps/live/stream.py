@@ -3,8 +3,9 @@
 The first message of the client is ``{"type": "auth", "token": "..."}``; a token in the URL would
 end up in logs. Sending it again with a fresh token keeps the stream alive past the first one's end.
 The server then sends ``snapshot``, and ``delta`` messages with all states that changed since the
-last; an empty delta is the heartbeat. A client that reads slowly misses intermediate states, never
-the latest one; a client that stops reading is dropped.
+last; an empty delta is the heartbeat. ``alarms`` holds the standing alarms and then those that
+changed; one that has ended comes once more, in the state that ended it. A client that reads slowly
+misses intermediate states, never the latest one; a client that stops reading is dropped.
 
 Close codes: 4400 bad message, 4401 not (or no longer) authenticated, 4403 not permitted, 4408 too
 slow, 1013 too many clients.
@@ -20,6 +21,7 @@ from typing import Annotated, Literal
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from controllers.alarms.lifecycle import Alarm
 from controllers.kernel.errors import DomainError, ParkgridError
 from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.wire import Wire, decode
@@ -98,6 +100,7 @@ class _Client:
         self._principal: Principal
         self._resources: dict[str, ResourceState] = {}
         self._aggregates: dict[str, AggregateState] = {}
+        self._alarms: dict[str, Alarm] = {}
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -156,6 +159,8 @@ class _Client:
                 self._resources[delta.resource.id] = delta.resource
             if delta.aggregate is not None:
                 self._aggregates[delta.aggregate.id] = delta.aggregate
+            if delta.alarm is not None:
+                self._alarms[delta.alarm.id] = delta.alarm
             self._changed.set()
 
     async def _tell(self) -> None:
@@ -173,11 +178,10 @@ class _Client:
             self._look_again()
             resources, self._resources = self._resources, {}
             aggregates, self._aggregates = self._aggregates, {}
+            alarms, self._alarms = self._alarms, {}
             self._changed.clear()
-            message = self._picture.delta(
-                self._principal.reach, resources.values(), aggregates.values()
-            )
-            await self._send(message)
+            changed = (resources.values(), aggregates.values(), alarms.values())
+            await self._send(self._picture.delta(self._principal.reach, *changed))
 
     async def _send(self, message: bytes) -> None:
         try:

@@ -50,6 +50,14 @@ class Operation(StrEnum):
     HISTORY_READ = "history.read"
     ENERGY_READ = "energy.read"
     AUDIT_READ = "audit.read"
+    ALARM_READ = "alarm.read"
+    ALARM_ACKNOWLEDGE = "alarm.acknowledge"
+    ALARM_SHELVE = "alarm.shelve"
+    ALARM_CLEAR = "alarm.clear"
+    ALARM_RULE_WRITE = "alarm_rule.write"
+    ALARM_CHANNEL_READ = "alarm_channel.read"
+    ALARM_CHANNEL_WRITE = "alarm_channel.write"
+    ALARM_CHANNEL_TEST = "alarm_channel.test"
     DEVICE_READ = "device.read"
     DEVICE_REGISTER = "device.register"
     DEVICE_UPDATE = "device.update"
@@ -101,6 +109,15 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.TEMPLATE_DELETE: _MAINTAINERS,
     Operation.HISTORY_READ: _EVERYONE,
     Operation.ENERGY_READ: _EVERYONE,
+    Operation.ALARM_READ: _EVERYONE,
+    Operation.ALARM_ACKNOWLEDGE: _HANDS_ON,
+    Operation.ALARM_SHELVE: _HANDS_ON,
+    Operation.ALARM_CLEAR: _HANDS_ON,
+    Operation.ALARM_RULE_WRITE: _MAINTAINERS,
+    # Addresses of people and systems outside.
+    Operation.ALARM_CHANNEL_READ: _HANDS_ON | {Role.AUDITOR},
+    Operation.ALARM_CHANNEL_WRITE: _MAINTAINERS,
+    Operation.ALARM_CHANNEL_TEST: _MAINTAINERS,
     Operation.DEVICE_READ: _EVERYONE,
     Operation.DEVICE_REGISTER: _MAINTAINERS,
     Operation.DEVICE_UPDATE: _MAINTAINERS,

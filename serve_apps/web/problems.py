@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _MAX_VALUE_CHARS = 80
 _MAX_ERRORS = 200
-_SECRET_PATHS = ("/auth/",)
+_SECRET_PATHS = ("/auth/", "/alarm-channels")
 _RAW_BODY = "(not shown)"
 
 

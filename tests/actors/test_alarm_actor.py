@@ -31,8 +31,7 @@ from controllers.kernel.states import INNER_ROOT, resource_state_topic
 from controllers.kernel.timebase import SystemClock
 from controllers.kernel.wire import encode
 from controllers.ports.acts import Act
-from tests.contract.test_alarm_storage import ReversingBox
-from tests.support.alarms import make_rule
+from tests.support.alarms import ReversingBox, make_rule
 from tests.support.broker import Broker
 from tests.support.databases import migrated_sqlite
 from tests.support.live_states import make_resource_state

@@ -17,6 +17,14 @@ from tests.support.api_world import PASSWORD, World, assert_problem
 
 API = "/api/vpp"
 REASON = {"reason": "x"}
+ALARM_RULE = {
+    "name": "x",
+    "target": {"subject_kind": "feed"},
+    "signal": "age_s",
+    "condition": {"kind": "missing_data", "max_age_s": 5},
+    "severity": "low",
+}
+ALARM_CHANNEL = {"name": "x", "endpoint": {"kind": "mqtt"}}
 REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     (Operation.PARK_READ, "GET", "/park", {}),
     (Operation.PARK_READ, "GET", "/aggregations", {}),
@@ -129,6 +137,26 @@ REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     (Operation.HISTORY_READ, "GET", "/history/aggregations/site", {}),
     (Operation.ENERGY_READ, "GET", "/energy/site", {}),
     (Operation.AUDIT_READ, "GET", "/audit", {}),
+    (Operation.ALARM_READ, "GET", "/alarms", {}),
+    (Operation.ALARM_READ, "GET", "/alarms/counts", {}),
+    (Operation.ALARM_READ, "GET", "/alarms/alarm-0", {}),
+    (Operation.ALARM_READ, "GET", "/alarm-signals", {}),
+    (Operation.ALARM_READ, "GET", "/alarm-rules", {}),
+    (Operation.ALARM_READ, "GET", "/alarm-rules/rule-0", {}),
+    (Operation.ALARM_ACKNOWLEDGE, "POST", "/alarms/alarm-0/acknowledge", {"json": {}}),
+    (Operation.ALARM_ACKNOWLEDGE, "POST", "/alarms/acknowledge", {"json": {"ids": ["a"]}}),
+    (Operation.ALARM_SHELVE, "POST", "/alarms/a/shelve", {"json": {"duration_s": 60, **REASON}}),
+    (Operation.ALARM_SHELVE, "POST", "/alarms/alarm-0/unshelve", {"json": {}}),
+    (Operation.ALARM_CLEAR, "POST", "/alarms/alarm-0/clear", {"json": {}}),
+    (Operation.ALARM_RULE_WRITE, "POST", "/alarm-rules", {"json": ALARM_RULE}),
+    (Operation.ALARM_RULE_WRITE, "PUT", "/alarm-rules/rule-0", {"json": ALARM_RULE}),
+    (Operation.ALARM_RULE_WRITE, "DELETE", "/alarm-rules/rule-0", {}),
+    (Operation.ALARM_CHANNEL_READ, "GET", "/alarm-channels", {}),
+    (Operation.ALARM_CHANNEL_READ, "GET", "/alarm-channels/c0", {}),
+    (Operation.ALARM_CHANNEL_WRITE, "POST", "/alarm-channels", {"json": ALARM_CHANNEL}),
+    (Operation.ALARM_CHANNEL_WRITE, "PUT", "/alarm-channels/c0", {"json": ALARM_CHANNEL}),
+    (Operation.ALARM_CHANNEL_WRITE, "DELETE", "/alarm-channels/c0", {}),
+    (Operation.ALARM_CHANNEL_TEST, "POST", "/alarm-channels/c0/test", {}),
     (Operation.DEVICE_READ, "GET", "/devices", {}),
     (Operation.DEVICE_READ, "GET", "/devices/d0", {}),
     (Operation.DEVICE_READ, "GET", "/devices/d0/credentials", {}),

@@ -36,22 +36,10 @@ from controllers.ports.actors import OutboxRecord
 from controllers.ports.acts import Act
 from controllers.ports.alarms import AlarmFilter
 from controllers.ports.pages import PageRequest
-from tests.support.alarms import AlarmCycles, make_rule
+from tests.support.alarms import AlarmCycles, ReversingBox, make_rule
 from tests.support.live_states import NOW
 
 SECRET = "whsec_never-to-be-seen"  # noqa: S105
-
-
-class ReversingBox:
-    """Seals by turning a secret round, so that a test sees it is done."""
-
-    def seal(self, secret: str) -> str:
-        """Return the sealed secret."""
-        return f"sealed:{secret[::-1]}"
-
-    def open(self, sealed: str) -> str:
-        """Return the secret."""
-        return sealed.removeprefix("sealed:")[::-1]
 
 
 @pytest.fixture

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from controllers.alarms.channels import Attempt, Delivery, DeliveryOutcome
 from controllers.alarms.events import (
+    Acknowledged,
+    AlarmAct,
     AlarmCheckpoint,
     AlarmConfig,
     AlarmLogic,
     AlarmOutcome,
     AlarmSubjects,
+    Cleared,
     Configured,
     HandOut,
     Observed,
+    Shelved,
+    Unshelved,
 )
 from controllers.alarms.lifecycle import Alarm
 from controllers.alarms.notices import ChannelRate, Notice
 from controllers.alarms.rules import Rule, Severity, Target, Threshold
 from controllers.alarms.signals import SubjectKind
 from controllers.control.events import Event, Record, Tick
+from controllers.kernel.errors import ActorUnavailableError
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.wire import encode
+from controllers.ports.actors import OutboxRecord
 from tests.support.live_states import NOW, make_aggregate_state, make_resource_state
 
 SKIP_GRACE_S = 20
@@ -163,3 +172,78 @@ class AlarmCycles:
             elif isinstance(effect, HandOut):
                 assert outcome.durable
                 self.notices += effect.notices
+
+
+class ReversingBox:
+    """A SecretBox that turns secrets round, so that a test sees what was sealed."""
+
+    def seal(self, secret: str) -> str:
+        """Return the sealed secret."""
+        return f"sealed:{secret[::-1]}"
+
+    def open(self, sealed: str) -> str:
+        """Return the secret."""
+        return sealed.removeprefix("sealed:")[::-1]
+
+
+class LogicDesk:
+    """An AlarmDesk on a real AlarmLogic in virtual time; what it records goes where it is told."""
+
+    def __init__(
+        self, run: AlarmCycles, write: Callable[[list[OutboxRecord]], Awaitable[None]]
+    ) -> None:
+        self.run = run
+        self.unavailable = False
+        self.tested: list[str] = []
+        self._write = write
+        self._n_recorded = 0
+
+    async def record(self) -> None:
+        """Carry what was recorded into the database."""
+        first = self._n_recorded + 1
+        fresh = self.run.records[self._n_recorded :]
+        self._n_recorded = len(self.run.records)
+        await self._write(
+            [
+                OutboxRecord(actor_id="alarms", seq=seq, kind=r.kind, at=r.at, data=dict(r.data))
+                for seq, r in enumerate(fresh, start=first)
+            ]
+        )
+
+    async def acknowledge(self, alarm_id: str, by: str, note: str) -> Alarm:
+        """Take note of an alarm."""
+        return await self._do(Acknowledged(alarm_id=alarm_id, by=by, note=note))
+
+    async def shelve(self, alarm_id: str, until: datetime, by: str, reason: str) -> Alarm:
+        """Silence an alarm."""
+        return await self._do(Shelved(alarm_id=alarm_id, by=by, note=reason, until=until))
+
+    async def unshelve(self, alarm_id: str, by: str, note: str) -> Alarm:
+        """Let go of an alarm."""
+        return await self._do(Unshelved(alarm_id=alarm_id, by=by, note=note))
+
+    async def clear(self, alarm_id: str, by: str, note: str) -> Alarm:
+        """End an alarm."""
+        return await self._do(Cleared(alarm_id=alarm_id, by=by, note=note))
+
+    async def test(self, channel_id: str, by: str) -> Delivery:
+        """Say that it went well."""
+        self._reach()
+        self.tested.append(channel_id)
+        return Delivery(
+            notice_id="notice-test",
+            channel_id=channel_id,
+            outcome=DeliveryOutcome.DELIVERED,
+            finished_at=self.run.now,
+            attempts=[Attempt(at=self.run.now, ok=True, detail="status 204")],
+        )
+
+    async def _do(self, act: AlarmAct) -> Alarm:
+        self._reach()
+        self.run.do(act)
+        await self.record()
+        return self.run.logic.book.alarm(act.alarm_id)
+
+    def _reach(self) -> None:
+        if self.unavailable:
+            raise ActorUnavailableError("alarms")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,10 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
+from actors.notices.guard import AddressGuard, UnresolvedError
 from cluster.storage.aggregations import SqlAggregations
+from cluster.storage.alarm_records import fold_alarms
+from cluster.storage.alarms import SqlAlarms
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
 from cluster.storage.device_upkeep import SqlUpkeep
@@ -27,6 +30,7 @@ from cluster.storage.templates import SqlTemplates
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
 from controllers.park import ParkDefinition
+from controllers.ports.actors import OutboxRecord
 from controllers.ports.history import HistorySettings
 from controllers.ports.operations import AuditEntry
 from serve_apps.api import build_api
@@ -34,6 +38,7 @@ from serve_apps.web.access_tokens import Tokens
 from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.permissions import Role
 from tests.support.accounts import PASSWORD, account_stores, insert_accounts, make_account
+from tests.support.alarms import AlarmCycles, LogicDesk, ReversingBox
 from tests.support.databases import migrated_sqlite
 from tests.support.fakes import FakeActorHealth, FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import (
@@ -62,6 +67,7 @@ class World:
     past: HistoryFiles
     """Writes the history that the API reads."""
     assets: SqlAssetBook
+    desk: LogicDesk
     tokens: Tokens
 
     def token(self, role: str = Role.OPERATOR) -> str:
@@ -110,6 +116,22 @@ async def _open_database(
             await asyncio.to_thread(database.close)
 
 
+def _recorder(database: Database) -> Callable[[list[OutboxRecord]], Awaitable[None]]:
+    async def record(records: list[OutboxRecord]) -> None:
+        await database.write(lambda group: fold_alarms(group.connection, records))
+
+    return record
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """Resolve without a network: numbers to themselves, ``*.inside`` to where nobody may go."""
+    if host.endswith(".unknown"):
+        raise UnresolvedError(f"{host} cannot be resolved")
+    if host.replace(".", "").isdigit() or ":" in host:
+        return [host]
+    return ["10.0.0.7"] if host.endswith(".inside") else ["93.184.216.34"]
+
+
 @asynccontextmanager
 async def _open_history(clock: ManualClock) -> AsyncIterator[tuple[HistoryFiles, HistoryFolder]]:
     settings = HistorySettings()
@@ -146,6 +168,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
         _open_history(clock) as (past, history),
     ):
         await insert_accounts(database, users)
+        desk = LogicDesk(AlarmCycles(resources=8), _recorder(database))
         deps = ApiDeps(
             park=assets.park,
             live=live,
@@ -163,6 +186,9 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             templates=SqlTemplates(database),
             history=history,
             upkeep=SqlUpkeep(database),
+            alarms=SqlAlarms(database, ReversingBox()),
+            alarm_desk=desk,
+            guard=AddressGuard(resolve=_resolve),
             clock=clock,
             ids=ids,
             settings=settings,
@@ -182,6 +208,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
                 database=database,
                 past=past,
                 assets=assets,
+                desk=desk,
                 tokens=app.state.tokens,
             )
 

@@ -17,6 +17,7 @@ from controllers.aggregation.instruction import (
     InstructionStep,
     InstructionTrigger,
 )
+from controllers.alarms.lifecycle import ENDED, Alarm
 from controllers.kernel.errors import (
     ActorUnavailableError,
     ConflictError,
@@ -44,7 +45,17 @@ class FakeLiveView:
         self.connected = True
         self.resources: dict[str, ResourceState] = {}
         self.aggregates: dict[str, AggregateState] = {}
+        self.alarms: dict[str, Alarm] = {}
         self.subscribers: list[_Waiting] = []
+
+    def put_alarm(self, alarm: Alarm) -> None:
+        """Let an alarm stand, change or end, and tell the subscribers."""
+        if alarm.state in ENDED:
+            self.alarms.pop(alarm.id, None)
+        else:
+            self.alarms[alarm.id] = alarm
+        for subscriber in self.subscribers:
+            subscriber.offer(alarm.id, Delta(alarm=alarm))
 
     def put(self, *states: ResourceState | AggregateState) -> None:
         """Replace the state of a subject and tell the subscribers."""

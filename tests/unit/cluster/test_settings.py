@@ -38,6 +38,7 @@ def test_the_defaults_are_these() -> None:
         "broker_ca_file": None,
         "broker_cert_file": None,
         "broker_key_file": None,
+        "notice_networks": "",
         "ray_address": None,
         "demo": True,
         "history_raw_days": 14,
@@ -107,3 +108,10 @@ def test_a_secret_is_the_one_line_of_its_file(tmp_path: Path) -> None:
         read_secret(path)
     with pytest.raises(ConfigError, match="the secret cannot be read"):
         read_secret(tmp_path / "none")
+
+
+def test_networks_for_notices_are_networks() -> None:
+    settings = load_settings(notice_networks="10.1.0.0/16, fd00::/8")
+    assert settings.notice_network_list == ("10.1.0.0/16", "fd00::/8")
+    with pytest.raises(ConfigError, match="NOTICE_NETWORKS"):
+        load_settings(notice_networks="intranet")

@@ -48,7 +48,7 @@ def test_state_of_same_id_as_resource_and_aggregate_is_not_mixed_up() -> None:
 def test_delta_holds_what_it_is_given_only() -> None:
     picture, live, _ = _picture()
     live.put(make_resource_state("a"), make_resource_state("b"))
-    message = json.loads(picture.delta(None, [live.resources["b"]], []))
+    message = json.loads(picture.delta(None, [live.resources["b"]], [], []))
     assert (message["type"], [r["id"] for r in message["resources"]]) == ("delta", ["b"])
 
 

@@ -1,0 +1,1 @@
+"""Alarms: what stands, what stood, and by which rules and channels."""
