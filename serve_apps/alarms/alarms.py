@@ -19,7 +19,7 @@ from controllers.alarms.rules import Severity
 from controllers.kernel.errors import ConflictError, NotFoundError, ParkgridError
 from controllers.ports.alarms import AlarmCounts, AlarmDesk, AlarmDetail, AlarmFilter
 from serve_apps.alarms.bodies import BulkNoteBody, NoteBody, ShelveBody
-from serve_apps.alarms.views import ActOutcome, AlarmPage, BulkView
+from serve_apps.alarms.views import AlarmActOutcome, AlarmPage, BulkAcknowledgement
 from serve_apps.web.acts import IdempotencyKey
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import Body, Instant
@@ -82,24 +82,25 @@ async def count_alarms(deps: Deps) -> Response:
 
 
 @router.post(
-    "/acknowledge", **answers(BulkView, Operation.ALARM_ACKNOWLEDGE, 400, 413, 415, 422, 503)
+    "/acknowledge",
+    **answers(BulkAcknowledgement, Operation.ALARM_ACKNOWLEDGE, 400, 413, 415, 422, 503),
 )
 async def acknowledge_alarms(body: BulkNoteBody, deps: Deps, caller: Caller) -> Response:
     """Take note of several alarms; each is told apart. Repeating it changes nothing more."""
     ids = list(dict.fromkeys(body.ids))
 
-    async def one(alarm_id: str) -> ActOutcome:
+    async def one(alarm_id: str) -> AlarmActOutcome:
         try:
             alarm = await deps.alarm_desk.acknowledge(alarm_id, caller.username, body.note)
         except ParkgridError as error:
-            return ActOutcome(alarm_id=alarm_id, done=False, state=None, detail=str(error))
-        return ActOutcome(alarm_id=alarm_id, done=True, state=alarm.state, detail=None)
+            return AlarmActOutcome(alarm_id=alarm_id, done=False, state=None, detail=str(error))
+        return AlarmActOutcome(alarm_id=alarm_id, done=True, state=alarm.state, detail=None)
 
     data: dict[str, object] = {"ids": ids, "note": body.note}
     async with audited(deps.store, caller, Operation.ALARM_ACKNOWLEDGE, "alarms", data):
         items = await asyncio.gather(*(one(alarm_id) for alarm_id in ids))
     n_done = sum(item.done for item in items)
-    return respond(BulkView(n_done=n_done, n_failed=len(items) - n_done, items=items))
+    return respond(BulkAcknowledgement(n_done=n_done, n_failed=len(items) - n_done, items=items))
 
 
 @router.get("/{alarm_id}", **answers(AlarmDetail, Operation.ALARM_READ, 404, 422, 503))

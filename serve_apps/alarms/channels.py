@@ -24,7 +24,7 @@ from controllers.alarms.channels import (
 from controllers.kernel.errors import DomainError
 from controllers.ports.alarms import StoredChannel
 from serve_apps.alarms.bodies import ChannelBody, CreateChannelBody
-from serve_apps.alarms.views import ChannelPage
+from serve_apps.alarms.views import AlarmChannelPage
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import Deps
@@ -41,13 +41,13 @@ _WRITE = Operation.ALARM_CHANNEL_WRITE
 router = APIRouter(prefix=_ROOT, tags=["alarms"], route_class=GuardedRoute)
 
 
-@router.get("", **answers(ChannelPage, Operation.ALARM_CHANNEL_READ, 422, 503))
+@router.get("", **answers(AlarmChannelPage, Operation.ALARM_CHANNEL_READ, 422, 503))
 async def list_alarm_channels(
     deps: Deps, limit: Limit = 50, sort: Sort = "id", cursor: Cursor = None
 ) -> Response:
     """Return channels; sort by ``id``, ``name`` or ``changed_at``."""
     page = await deps.alarms.channels(page_request(limit, sort, cursor))
-    return respond(ChannelPage(items=page.items, next_cursor=page.next_cursor))
+    return respond(AlarmChannelPage(items=page.items, next_cursor=page.next_cursor))
 
 
 @router.post("", **answers(StoredChannel, _WRITE, 400, 409, 413, 415, 422, 503, status=201))

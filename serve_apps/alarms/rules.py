@@ -12,7 +12,7 @@ from controllers.alarms.signals import SIGNALS, SubjectKind
 from controllers.park import ParkDefinition
 from controllers.ports.alarms import StoredRule
 from serve_apps.alarms.bodies import CreateRuleBody, RuleBody
-from serve_apps.alarms.views import RulePage, SignalList, SignalView
+from serve_apps.alarms.views import AlarmRulePage, SignalList, SignalView
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import Deps
@@ -44,13 +44,13 @@ async def list_alarm_signals() -> Response:
     return respond(SignalList(items=items))
 
 
-@router.get("/alarm-rules", **answers(RulePage, Operation.ALARM_READ, 422, 503))
+@router.get("/alarm-rules", **answers(AlarmRulePage, Operation.ALARM_READ, 422, 503))
 async def list_alarm_rules(
     deps: Deps, limit: Limit = 50, sort: Sort = "id", cursor: Cursor = None
 ) -> Response:
     """Return rules; sort by ``id``, ``name`` or ``changed_at``."""
     page = await deps.alarms.rules(page_request(limit, sort, cursor))
-    return respond(RulePage(items=page.items, next_cursor=page.next_cursor))
+    return respond(AlarmRulePage(items=page.items, next_cursor=page.next_cursor))
 
 
 @router.post(

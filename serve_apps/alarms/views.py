@@ -7,14 +7,14 @@ from controllers.kernel.wire import Wire
 from controllers.ports.alarms import StoredChannel, StoredRule
 
 
-class RulePage(Wire):
+class AlarmRulePage(Wire):
     """Alarm rules."""
 
     items: list[StoredRule]
     next_cursor: str | None
 
 
-class ChannelPage(Wire):
+class AlarmChannelPage(Wire):
     """Alarm channels."""
 
     items: list[StoredChannel]
@@ -44,7 +44,7 @@ class SignalList(Wire):
     items: list[SignalView]
 
 
-class ActOutcome(Wire):
+class AlarmActOutcome(Wire):
     """What became of an act on one alarm."""
 
     alarm_id: str
@@ -53,9 +53,9 @@ class ActOutcome(Wire):
     detail: str | None
 
 
-class BulkView(Wire):
+class BulkAcknowledgement(Wire):
     """What became of an act on several alarms."""
 
     n_done: int
     n_failed: int
-    items: list[ActOutcome]
+    items: list[AlarmActOutcome]
