@@ -10,7 +10,7 @@ import functools
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -120,6 +120,39 @@ def restore(
     from cluster.cli_backup import restore as run_restore  # noqa: PLC0415
 
     run_restore(load_settings(home=home), file)
+
+
+@app.command()
+@explained
+def history(
+    subject: Annotated[str, typer.Argument(help="Id of a resource or an aggregation.")],
+    *,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="ISO 8601 with zone. [default: a day before --to]")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="ISO 8601 with zone. [default: now]")] = None,
+    resolution: Annotated[str, typer.Option(help="1s to 1d, e.g. 15m.")] = "auto",
+    signals: Annotated[
+        str, typer.Option(help="Columns, separated by commas; docs/history.md has all.")
+    ] = "power_kw,power_kw_min,power_kw_max,energy_kwh",
+    as_: Annotated[
+        Literal["csv", "json", "arrow"], typer.Option("--format", help="Form of the answer.")
+    ] = "csv",
+    out: Annotated[Path | None, typer.Option(help="File. [default: standard output]")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Export what a resource or an aggregation did, resampled exactly; the park may run."""
+    from cluster.cli_history import export  # noqa: PLC0415
+
+    export(
+        load_settings(home=home),
+        subject,
+        span=(from_, to),
+        resolution=resolution,
+        signals=signals,
+        format_=as_,
+        out=out,
+    )
 
 
 @app.command()

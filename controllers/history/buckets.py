@@ -97,11 +97,16 @@ class Tally:
         if not whole:
             bins = bins[inside]
         first = np.flatnonzero(np.append(True, bins[1:] != bins[:-1]))
-        into = bins[first]
+        into: slice | NDArray[np.intp] = bins[first]
+        if bins[-1] - bins[0] + 1 == len(first):
+            # Without a hole between them, which is the usual case and needs no copies.
+            into = slice(bins[0], bins[-1] + 1)
         for name, kept in self._columns.items():
             values = columns[name] if whole else columns[name][inside]
             merge = _merge_of(name)
-            kept[into] = merge(kept[into], merge.reduceat(values, first))
+            if len(first) < len(values):
+                values = merge.reduceat(values, first)
+            kept[into] = merge(kept[into], values)
 
     def buckets(self) -> Buckets:
         """Return what was added up so far."""

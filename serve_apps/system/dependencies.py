@@ -25,6 +25,7 @@ DEGRADED_MODES = {
     ACTORS: "devices keep their last command for its lifetime; commands for a missing actor are "
     "refused until it is back",
     "read-replica": "the primary database answers its reads",
+    "history": "live control goes on; the newest samples wait in memory, older ones are lost",
     "redis": "limits are counted by each replica for itself",
 }
 _ELSE = "everything else goes on"

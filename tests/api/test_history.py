@@ -98,7 +98,7 @@ async def test_csv_and_arrow_say_the_same_as_json(world: World) -> None:
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     lines = list(csv.DictReader(io.StringIO(answer.text)))
     assert [line["power_kw"] for line in lines] == ["", "36.125"]
-    assert lines[1]["start_at"] == "2026-06-01 08:00:00Z"
+    assert lines[1]["start_at_utc"] == "2026-06-01 08:00:00"
     answer = await world.client.get(
         BESS1, params={**query, "format": "arrow"}, headers=world.auth()
     )

@@ -116,7 +116,11 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file, whole or not at all."""
 
     def write(draft: Path) -> None:
-        pq.write_table(table, draft, compression="zstd", row_group_size=_ROW_GROUP)
+        # Numbers hardly repeat, and reading them fast is worth a few bytes more.
+        texts = [field.name for field in table.schema if field.type == pa.string()]
+        pq.write_table(
+            table, draft, compression="lz4", use_dictionary=texts, row_group_size=_ROW_GROUP
+        )
 
     _replace(path, write)
 

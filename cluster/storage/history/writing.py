@@ -65,7 +65,7 @@ class HistoryFiles:
     """
 
     def __init__(self, path: Path, settings: HistorySettings, clock: Clock) -> None:
-        self._path = path
+        self.path = path
         self._place = Folder(path)
         self._settings = settings
         self._clock = clock
@@ -97,7 +97,7 @@ class HistoryFiles:
         Raises:
             StorageUnavailableError: they could not be written; the streams stay.
         """
-        with explained(self._path):
+        with explained(self.path):
             for path in finished_streams(self._place.live):
                 self._into_parts(path)
 
@@ -108,7 +108,7 @@ class HistoryFiles:
             StorageUnavailableError: it could not be done; what was done stays done.
         """
         self.settle()
-        with explained(self._path):
+        with explained(self.path):
             for day in self._place.days():
                 for group in range(N_GROUPS):
                     self._merge(day, group, is_over=self._is_over(day, now))
@@ -197,14 +197,14 @@ class HistoryFiles:
         tallies = {name: Tally(all_edges_us, STORED) for name in subjects}
         for from_us in range(start_us, start_us + DAY_US, _CHUNK_US):
             edges_us = minute_edges(from_us, from_us + _CHUNK_US)
-            found = read_samples(self._path, subjects, from_us, from_us + _CHUNK_US)
+            found = read_samples(self.path, subjects, from_us, from_us + _CHUNK_US)
             for name, samples in found.items():
                 minutes = resample(samples, edges_us, now_us=start_us + DAY_US + ROLL_AFTER_US)
                 tallies[name].add(edges_us[:-1], minutes.columns)
         for name, tally in tallies.items():
             minutes = tally.buckets()
             if _has_content(minutes):
-                write_day(self._path, name, day, minutes)
+                write_day(self.path, name, day, minutes)
 
     def _subjects(self, day: date, group: int) -> list[str]:
         found: set[str] = set()
