@@ -26,7 +26,6 @@ from controllers.devices.maintenance import (
     LIVE,
     UNSETTLED,
     MaintenanceWindow,
-    WindowState,
     WorkEntry,
     check_window,
     ended_by_hand,
@@ -37,6 +36,7 @@ from controllers.devices.registration import Device, require_active
 from controllers.kernel.errors import ConflictError, NotFoundError, StaleVersionError
 from controllers.kernel.wire import Wire
 from controllers.ports.acts import Act, Done
+from controllers.ports.devices import WindowFilter
 from controllers.ports.pages import Page, PageRequest
 
 MAX_OPEN_COMMANDS = 16
@@ -208,16 +208,16 @@ class SqlUpkeep:
         """Return one maintenance window."""
         return await self._database.read(lambda connection: _find_window(connection, window_id))
 
-    async def windows(
-        self, device_id: str | None, state: WindowState | None, request: PageRequest
-    ) -> Page[MaintenanceWindow]:
+    async def windows(self, wanted: WindowFilter, request: PageRequest) -> Page[MaintenanceWindow]:
         """Return maintenance windows, latest first."""
         columns = MAINTENANCE_WINDOWS.c
         query = select(MAINTENANCE_WINDOWS)
-        if device_id is not None:
-            query = query.where(columns.device_id == device_id)
-        if state is not None:
-            query = query.where(columns.state == str(state))
+        if wanted.device_id is not None:
+            query = query.where(columns.device_id == wanted.device_id)
+        if wanted.state is not None:
+            query = query.where(columns.state == str(wanted.state))
+        if wanted.within is not None:
+            query = query.where(columns.resource_id.in_(wanted.within))
         read = _paged(query, columns.start_at, columns.id, request, MaintenanceWindow)
         return await self._database.read(read, old_will_do=True)
 

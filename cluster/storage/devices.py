@@ -350,6 +350,8 @@ def _conditions(wanted: DeviceFilter) -> Iterable[ColumnElement[bool]]:
         yield DEVICES.c.state == str(wanted.state)
     if wanted.resource_id is not None:
         yield DEVICES.c.resource_id == wanted.resource_id
+    if wanted.within is not None:
+        yield DEVICES.c.resource_id.in_(wanted.within)
     if wanted.maker is not None:
         yield DEVICES.c.maker == wanted.maker
     if wanted.outdated is not None:

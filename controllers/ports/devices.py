@@ -27,6 +27,17 @@ class DeviceFilter(Wire):
     maker: str | None = None
     outdated: bool | None = None
     """Whether the firmware reported is another than the target."""
+    within: list[str] | None = None
+    """Resources whose devices alone exist for the caller."""
+
+
+class WindowFilter(Wire):
+    """Which maintenance windows of a list are wanted; None takes all."""
+
+    device_id: str | None = None
+    state: WindowState | None = None
+    within: list[str] | None = None
+    """Resources whose windows alone exist for the caller."""
 
 
 class DeviceStore(Protocol):
@@ -180,9 +191,7 @@ class UpkeepStore(Protocol):
         """Return one maintenance window."""
         ...
 
-    async def windows(
-        self, device_id: str | None, state: WindowState | None, request: PageRequest
-    ) -> Page[MaintenanceWindow]:
+    async def windows(self, wanted: WindowFilter, request: PageRequest) -> Page[MaintenanceWindow]:
         """Return maintenance windows, latest first."""
         ...
 

@@ -14,6 +14,7 @@ from controllers.devices.maintenance import (
     WorkEntry,
     check_window,
 )
+from controllers.ports.devices import WindowFilter
 from controllers.ports.pages import PageRequest
 from serve_apps.devices.bodies import WindowBody, WindowChangeBody, WorkBody
 from serve_apps.devices.registration import Cursor, Limit
@@ -67,10 +68,14 @@ async def plan_maintenance(
     return answer(done, HTTPStatus.CREATED, headers)
 
 
-@router.get("/maintenance-windows", **answers(WindowPage, Operation.DEVICE_READ, 422, 503))
+@router.get(
+    "/maintenance-windows",
+    **answers(WindowPage, Operation.DEVICE_READ, 422, 503, in_scope=True),
+)
 async def list_windows(
     *,
     deps: Deps,
+    caller: Caller,
     device: Annotated[str | None, Query(max_length=64)] = None,
     state: WindowState | None = None,
     limit: Limit = 50,
@@ -78,7 +83,9 @@ async def list_windows(
 ) -> Response:
     """Return maintenance windows, the latest to begin first."""
     request = PageRequest(limit=limit, cursor=cursor)
-    page = await deps.upkeep.windows(device, state, request)
+    within = None if caller.reach is None else sorted(caller.reach.resources)
+    wanted = WindowFilter(device_id=device, state=state, within=within)
+    page = await deps.upkeep.windows(wanted, request)
     return respond(WindowPage(items=page.items, next_cursor=page.next_cursor))
 
 

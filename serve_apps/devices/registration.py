@@ -42,7 +42,18 @@ Cursor = Annotated[str | None, Query(max_length=2000)]
 
 @router.post(
     "/devices",
-    **answers(IssuedView, Operation.DEVICE_REGISTER, 409, 413, 415, 422, 503, status=201),
+    **answers(
+        IssuedView,
+        Operation.DEVICE_REGISTER,
+        404,
+        409,
+        413,
+        415,
+        422,
+        503,
+        status=201,
+        in_scope=True,
+    ),
 )
 async def register_device(
     body: RegisterBody, deps: Deps, caller: Caller, idempotency_key: IdempotencyKey = None
@@ -51,6 +62,7 @@ async def register_device(
 
     It takes the place of the provisional device that the park's first start made.
     """
+    caller.require_resource(body.resource_id)
     if deps.park().resource(body.resource_id) is None:
         raise DomainError("resource_id", body.resource_id, "must be a resource of this park")
     now = deps.clock.now()
@@ -70,10 +82,11 @@ async def register_device(
     return _issued(deps, await deps.devices.register(act, device))
 
 
-@router.get("/devices", **answers(DevicePage, Operation.DEVICE_READ, 422, 503))
+@router.get("/devices", **answers(DevicePage, Operation.DEVICE_READ, 422, 503, in_scope=True))
 async def list_devices(
     *,
     deps: Deps,
+    caller: Caller,
     state: DeviceState | None = None,
     resource: Annotated[str | None, Query(max_length=64)] = None,
     maker: Annotated[str | None, Query(max_length=120)] = None,
@@ -83,7 +96,13 @@ async def list_devices(
     sort: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
     """Return devices, by id; ``outdated`` asks for those that run another firmware than wanted."""
-    wanted = DeviceFilter(state=state, resource_id=resource, maker=maker, outdated=outdated)
+    wanted = DeviceFilter(
+        state=state,
+        resource_id=resource,
+        maker=maker,
+        outdated=outdated,
+        within=None if caller.reach is None else sorted(caller.reach.resources),
+    )
     page = await deps.devices.devices(wanted, PageRequest(limit=limit, cursor=cursor, sort=sort))
     items = [device_view(deps, known) for known in page.items]
     return respond(DevicePage(items=items, next_cursor=page.next_cursor))

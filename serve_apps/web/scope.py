@@ -39,11 +39,17 @@ async def _device(request: Request, principal: Principal, id_: str) -> bool:
     return principal.sees_resource((await devices.device(id_)).device.resource_id)
 
 
+async def _window(request: Request, principal: Principal, id_: str) -> bool:
+    upkeep = cast(ApiDeps, request.app.state.deps).upkeep
+    return principal.sees_resource((await upkeep.window(id_)).resource_id)
+
+
 PLACES: Mapping[str, tuple[str, Belongs]] = {
     "aggregation_id": ("aggregation", _aggregate),
     "resource_id": ("resource", _resource),
     "dispatch_id": ("dispatch", _dispatch),
     "device_id": ("device", _device),
+    "window_id": ("window", _window),
 }
 """Path parameters that name a part of the park: what they name, and how to tell where it is."""
 

@@ -230,3 +230,26 @@ async def test_connectivity_is_told_in_shares_and_rates(world: World, device: st
     long = {"from_day": "2020-01-01", "to_day": "2026-01-01"}
     response = await world.client.get(url, params=long, headers=world.auth("auditor"))
     assert_problem(response, 422, "validation")
+
+
+async def test_who_reaches_a_part_of_the_park_finds_its_devices_and_windows_only(
+    world: World, device: str
+) -> None:
+    await send(world, "POST", "/devices", {"id": "roof", "resource_id": "pv1"})
+    paths = [
+        (await plan(world, path, 0.0, 600.0)).headers["location"].removeprefix(API)
+        for path in (device, "/devices/roof")
+    ]
+    part = world.auth("part")
+
+    async def ids(path: str, field: str) -> list[str]:
+        body = (await world.client.get(f"{API}{path}", headers=part)).json()
+        return [item.get("device", item)[field] for item in body["items"]]
+
+    assert await ids("/devices", "id") == ["pack"]
+    assert await ids("/maintenance-windows", "device_id") == ["pack"]
+    for path, status in ((device, 200), ("/devices/roof", 404), (paths[0], 200), (paths[1], 404)):
+        answer = await world.client.get(f"{API}{path}", headers=part)
+        assert answer.status_code == status, path
+    ended = await world.client.post(f"{API}{paths[1]}/end", json=WHY, headers=part)
+    assert_problem(ended, 404, "not-found")

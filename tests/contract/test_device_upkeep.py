@@ -31,7 +31,7 @@ from controllers.kernel.errors import ConflictError, NotFoundError, StaleVersion
 from controllers.kernel.ids import SequentialIds
 from controllers.kernel.timebase import ManualClock
 from controllers.ports.acts import Act
-from controllers.ports.devices import DeviceFilter
+from controllers.ports.devices import DeviceFilter, WindowFilter
 from controllers.ports.pages import PageRequest
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -155,8 +155,12 @@ async def test_window_is_planned_for_the_devices_resource_and_followed(world: Wo
     ended = after(opened, WindowTrigger.RELEASE, ended_at=NOW)
     await world.save(windows={"w1": ended})
     assert world.ledger.load().windows == {}
-    page = await world.upkeep.windows("d1", WindowState.ENDED, PageRequest())
+    page = await world.upkeep.windows(
+        WindowFilter(device_id="d1", state=WindowState.ENDED, within=["bess1"]), PageRequest()
+    )
     assert page.items == [ended]
+    others = await world.upkeep.windows(WindowFilter(within=["pv1"]), PageRequest())
+    assert others.items == []
 
 
 async def test_machine_does_not_undo_what_a_person_changed_meanwhile(world: World) -> None:
