@@ -174,6 +174,7 @@ def bring_up(
         actors=home.actors,
         jwt_secret_file=home.jwt_secret_file,
         seal_keys_file=home.seal_keys_file,
+        four_eyes=settings.four_eyes,
         mqtt=mqtt,
         history=home.history,
         history_settings=HistorySettings(

@@ -21,6 +21,9 @@ from controllers.kernel.errors import ConfigError
 PREFIX = "PARKGRID_"
 
 
+FourEyes = Literal["auto", "always", "never"]
+
+
 class Settings(BaseSettings):
     """Everything that may differ between installations; see ``docs/operations.md``."""
 
@@ -63,6 +66,8 @@ class Settings(BaseSettings):
     """One-minute history is kept for so long."""
     grid_carbon_file: Path | None = None
     """CSV of dated emission factors of the grid; none takes the park's country's, if known."""
+    four_eyes: FourEyes = "auto"
+    """Whether releasing a kill switch and changing limits wait for a second person."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 

@@ -22,12 +22,13 @@ from actors.logs import log_to_stderr
 from actors.notices.guard import AddressGuard
 from actors.outside import Outside
 from cluster.secret_box import FileSecretBox
-from cluster.settings import read_secret
+from cluster.settings import FourEyes, read_secret
 from cluster.storage.actor_store import open_actor_store
 from cluster.storage.aggregations import SqlAggregations
 from cluster.storage.alarm_source import open_alarm_source
 from cluster.storage.alarms import SqlAlarms
 from cluster.storage.api_keys import SqlApiKeys
+from cluster.storage.approvals import SqlApprovals
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
 from cluster.storage.device_ledger import open_device_ledger
@@ -66,6 +67,7 @@ class Wiring:
     jwt_secret_file: Path
     seal_keys_file: Path
     """For ``FileSecretBox``, which opens and seals what stores keep secret."""
+    four_eyes: FourEyes
     mqtt: MqttSettings
     history: Path
     """Directory of the history's files."""
@@ -141,9 +143,12 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         sessions=SqlSessions(database),
         keys=SqlApiKeys(database),
         grid_factors=wiring.grid_factors,
+        approvals=SqlApprovals(database),
         clock=clock,
         ids=ids,
-        settings=ApiSettings(jwt_secret=read_secret(wiring.jwt_secret_file)),
+        settings=ApiSettings(
+            jwt_secret=read_secret(wiring.jwt_secret_file), four_eyes=wiring.four_eyes
+        ),
     )
 
     @asynccontextmanager

@@ -8,6 +8,7 @@ from serve_apps.accounts import keys, session, users
 from serve_apps.alarms import alarms
 from serve_apps.alarms import channels as alarm_channels
 from serve_apps.alarms import rules as alarm_rules
+from serve_apps.approvals import routes as approvals
 from serve_apps.assets import aggregations, findings, resources
 from serve_apps.devices import maintenance, management
 from serve_apps.devices import registration as devices
@@ -37,6 +38,7 @@ ROUTES: list[BaseRoute] = [
     *session.router.routes,
     *users.router.routes,
     *keys.router.routes,
+    *approvals.router.routes,
     *audit.router.routes,
     *probes.router.routes,
     *metrics.router.routes,

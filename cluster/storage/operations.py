@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -86,6 +87,16 @@ class SqlOperations:
                 group.connection.execute(insert(WANTED_KILLS), rows)
 
         await self._database.write(write)
+
+    async def killed_since(self, resource_ids: Sequence[str], instant: datetime) -> list[str]:
+        """Return those resources whose kill switch was wanted on after an instant, and still is."""
+        wanted = set(resource_ids)
+        query = select(WANTED_KILLS.c.resource_id).where(WANTED_KILLS.c.wanted_at > instant)
+
+        def read(connection: Connection) -> list[str]:
+            return sorted(wanted.intersection(connection.execute(query).scalars()))
+
+        return await self._database.read(read)
 
     async def ping(self) -> None:
         """Take and release the write lock."""

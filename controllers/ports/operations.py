@@ -63,6 +63,10 @@ class OperationsStore(Protocol):
         """Note which kill switches are wanted on or off, before the actors are asked."""
         ...
 
+    async def killed_since(self, resource_ids: Sequence[str], instant: datetime) -> list[str]:
+        """Return those resources whose kill switch was wanted on after an instant, and still is."""
+        ...
+
     async def ping(self) -> None:
         """Answer, or raise StorageUnavailableError."""
         ...

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import cast
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from controllers.accounts.approvals import Approval
 from controllers.aggregation.conflicts import Severity, find_conflicts
 from controllers.assets.records import AggregateRecord, AggregateStatus
-from controllers.kernel.errors import ConflictError, NotFoundError
+from controllers.kernel.errors import ConflictError, NotFoundError, StaleVersionError
 from controllers.kernel.wire import Wire
-from controllers.ports.acts import Done
-from controllers.ports.assets import AggregateFilter
+from controllers.ports.acts import Act, Done
+from controllers.ports.assets import AggregateFilter, ConnectionLimits
+from serve_apps.approvals.four_eyes import Agreed, four_eyes, with_approval
 from serve_apps.assets.bodies import (
     AggregationBody,
     AggregationSettings,
@@ -102,19 +106,64 @@ async def update_aggregation(
 
 @router.put(
     "/{aggregation_id}/limits",
-    **answers(AggregateView, Operation.AGGREGATION_LIMITS, *_CHANGE_REFUSALS),
+    **answers(
+        AggregateView,
+        Operation.AGGREGATION_LIMITS,
+        *_CHANGE_REFUSALS,
+        also=202,
+        pending=Approval,
+    ),
 )
 async def set_limits(
+    *,
+    request: Request,
     aggregation_id: PathId,
     body: LimitsBody,
     deps: Deps,
     caller: Caller,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change the limits of the connection point."""
-    act = act_of(caller, Operation.AGGREGATION_LIMITS, aggregation_id, body)
+    """Change the limits of the connection point; 202 where a second person must agree first."""
     version = required_version(if_match)
-    return _one(deps, caller, await deps.aggregations.set_limits(act, version, body.limits()))
+    standing = require_aggregation(deps, aggregation_id).version
+    if standing != version:
+        raise StaleVersionError("the aggregation", standing)
+    return await with_approval(
+        request,
+        caller,
+        LIMITS,
+        subject=aggregation_id,
+        payload=LimitsPayload(aggregation_id=aggregation_id, version=version, limits=body.limits()),
+        reason="new limits of the connection point",
+        answer=lambda record: _one(deps, caller, Done(value=cast(AggregateRecord, record))),
+    )
+
+
+class LimitsPayload(Wire):
+    """Limits that an aggregation is to have."""
+
+    aggregation_id: str
+    version: int
+    """That the limits were chosen for."""
+    limits: ConnectionLimits
+
+
+async def _carry_out_limits(deps: ApiDeps, payload: LimitsPayload, agreed: Agreed) -> Wire:
+    act = Act(
+        principal=agreed.username,
+        action=Operation.AGGREGATION_LIMITS.value,
+        subject=payload.aggregation_id,
+        data={**msgspec.structs.asdict(payload.limits), **agreed.told()},
+        # An attempt that was cut off after its effect finds the effect.
+        key=agreed.approval_id,
+        fingerprint=agreed.approval_id or "",
+    )
+    return (await deps.aggregations.set_limits(act, payload.version, payload.limits)).value
+
+
+LIMITS = four_eyes(
+    "aggregation.limits", Operation.AGGREGATION_LIMITS, LimitsPayload, _carry_out_limits
+)
 
 
 @router.delete(

@@ -104,7 +104,8 @@ async def list_devices(
         within=None if caller.reach is None else sorted(caller.reach.resources),
     )
     page = await deps.devices.devices(wanted, PageRequest(limit=limit, cursor=cursor, sort=sort))
-    items = [device_view(deps, known) for known in page.items]
+    visible = caller.visible(page.items, lambda known: known.device.resource_id)
+    items = [device_view(deps, known) for known in visible]
     return respond(DevicePage(items=items, next_cursor=page.next_cursor))
 
 

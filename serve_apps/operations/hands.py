@@ -2,7 +2,7 @@
 
 A kill must work while the database does not: the wanted state and the audit entry are written first
 where that is possible in time, and the actors are told in any case. A release is the other way
-round: what cannot be recorded is not released.
+round: what cannot be recorded is not released, and a second person may have to agree.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from controllers.accounts.approvals import Approval
+from controllers.kernel.errors import ConflictError
+from controllers.kernel.wire import Wire
 from controllers.park import ParkDefinition
+from serve_apps.approvals.four_eyes import Agreed, four_eyes, with_approval
 from serve_apps.operations.bodies import OverrideBody
 from serve_apps.operations.park import require_aggregate, require_resource
 from serve_apps.operations.views import KillOutcome, KillView, OverrideView
@@ -33,7 +37,18 @@ logger = logging.getLogger(__name__)
 router = APIRouter(prefix=PREFIX, tags=["by hand"], route_class=GuardedRoute)
 
 _KILL = answers(KillView, Operation.KILL_SET, 404, 413, 415, 422, also=202)
-_RELEASE = answers(KillView, Operation.KILL_RELEASE, 404, 422, 503, also=202)
+_RELEASE = answers(KillView, Operation.KILL_RELEASE, 404, 409, 422, 503, also=202, pending=Approval)
+
+
+class ReleasePayload(Wire):
+    """Kill switches to be released."""
+
+    subject: str
+    """What was named: a resource, an aggregate or the park."""
+    resources: list[str]
+    """Every resource that was below it when the release was asked for."""
+    reason: str
+
 
 ReasonQuery = Annotated[
     str, Query(min_length=1, max_length=500, description="Why; it goes into the audit log.")
@@ -103,27 +118,29 @@ async def kill_park(body: ReasonBody, deps: Deps, caller: Caller) -> Response:
 
 @router.delete("/resources/{resource_id}/kill", **_RELEASE)
 async def release_resource(
-    resource_id: str, reason: ReasonQuery, deps: Deps, caller: Caller
+    resource_id: str, reason: ReasonQuery, request: Request, deps: Deps, caller: Caller
 ) -> Response:
     """Lift the kill switch of a resource; it moves again on a fresh command only."""
     require_resource(deps.park(), resource_id)
-    return await _release(deps, caller, resource_id, [resource_id], reason)
+    return await _release(request, caller, resource_id, [resource_id], reason)
 
 
 @router.delete("/aggregations/{aggregation_id}/kill", **_RELEASE)
 async def release_aggregation(
-    aggregation_id: str, reason: ReasonQuery, deps: Deps, caller: Caller
+    aggregation_id: str, reason: ReasonQuery, request: Request, deps: Deps, caller: Caller
 ) -> Response:
     """Lift the kill switch of every resource below an aggregate."""
     leaves = _leaves(deps.park(), aggregation_id)
-    return await _release(deps, caller, aggregation_id, leaves, reason)
+    return await _release(request, caller, aggregation_id, leaves, reason)
 
 
 @router.delete("/park/kill", **_RELEASE)
-async def release_park(reason: ReasonQuery, deps: Deps, caller: Caller) -> Response:
+async def release_park(
+    reason: ReasonQuery, request: Request, deps: Deps, caller: Caller
+) -> Response:
     """Lift the kill switch of every resource of the park."""
     park = deps.park()
-    return await _release(deps, caller, park.id, [r.id for r in park.resources], reason)
+    return await _release(request, caller, park.id, [r.id for r in park.resources], reason)
 
 
 async def _kill(
@@ -140,33 +157,56 @@ async def _kill(
         logger.exception("Kill of %s by %s is not recorded", subject, caller.username)
         recorded = False
     outcomes = await deps.control.kill(ids, caller.username, reason)
-    return _outcome(outcomes, killed=True, recorded=recorded)
+    return _answer(_outcome(outcomes, killed=True, recorded=recorded))
 
 
 async def _release(
-    deps: ApiDeps, caller: Principal, subject: str, ids: list[str], reason: str
+    request: Request, caller: Principal, subject: str, ids: list[str], reason: str
 ) -> Response:
-    data = {"reason": reason, "resources": ids}
-    async with audited(deps.store, caller, Operation.KILL_RELEASE, subject, data):
-        await deps.store.want_kill(ids, False, caller.username)
-        outcomes = await deps.control.release_kill(ids, caller.username, reason)
+    return await with_approval(
+        request,
+        caller,
+        RELEASE,
+        subject=subject,
+        payload=ReleasePayload(subject=subject, resources=ids, reason=reason),
+        reason=reason,
+        answer=lambda view: _answer(cast(KillView, view)),
+    )
+
+
+async def _carry_out_release(deps: ApiDeps, payload: ReleasePayload, agreed: Agreed) -> Wire:
+    ids = payload.resources
+    killed_again = await deps.store.killed_since(ids, agreed.requested_at)
+    if killed_again:
+        message = "killed again since the release was asked for; look and ask again"
+        raise ConflictError(message, current=", ".join(killed_again[:10]))
+    data = {"reason": payload.reason, "resources": ids, **agreed.told()}
+    async with audited(deps.store, agreed, Operation.KILL_RELEASE, payload.subject, data):
+        await deps.store.want_kill(ids, False, agreed.username)
+        outcomes = await deps.control.release_kill(ids, agreed.username, payload.reason)
     return _outcome(outcomes, killed=False, recorded=True)
 
 
-def _outcome(outcomes: dict[str, str | None], *, killed: bool, recorded: bool) -> Response:
+RELEASE = four_eyes("kill.release", Operation.KILL_RELEASE, ReleasePayload, _carry_out_release)
+
+
+def _outcome(outcomes: dict[str, str | None], *, killed: bool, recorded: bool) -> KillView:
     resources = [
         KillOutcome(resource_id=id_, done=detail is None, detail=detail)
         for id_, detail in outcomes.items()
     ]
     n_pending = sum(not r.done for r in resources)
-    view = KillView(
+    return KillView(
         killed=killed,
         recorded=recorded,
         n_done=len(resources) - n_pending,
         n_pending=n_pending,
         resources=resources,
     )
-    complete = n_pending == 0 and recorded
+
+
+def _answer(view: KillView) -> Response:
+    complete = view.n_pending == 0 and view.recorded
     return respond(view, HTTPStatus.OK if complete else HTTPStatus.ACCEPTED)
 
 

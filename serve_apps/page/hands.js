@@ -35,6 +35,7 @@ async function act(request, say) {
 }
 
 function outcome(view) {
+  if (view.state === "pending") return t("awaitsSecond", view.id);
   const parts = [t("done", view.n_done)];
   if (view.n_pending) parts.push(t("pending", view.n_pending));
   if (!view.recorded) parts.push(t("unrecorded"));

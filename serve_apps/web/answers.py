@@ -32,6 +32,7 @@ def answers(
     also: int | None = None,
     text: str | None = None,
     in_scope: bool = False,
+    pending: type[Wire] | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments that declare a route.
 
@@ -45,6 +46,7 @@ def answers(
         text: media type of an answer that is no JSON, instead of a view.
         in_scope: whether callers who reach only a part of the park may come here although the path
             names no part: what it shows and does is within their reach by itself.
+        pending: what a 202 may hold instead, when a second person must agree first.
     """
     refusals = (*(_ALWAYS if operation else ()), *map(HTTPStatus, problems))
     responses: dict[int | str, dict[str, Any]] = {
@@ -58,6 +60,11 @@ def answers(
             responses[int(code)]["content"] = {"application/json": {"schema": schema}}
         elif text is not None:
             responses[int(code)]["content"] = {text: {"schema": {"type": "string"}}}
+    if pending is not None:
+        answer_types.add(pending)
+        accepted = responses[int(HTTPStatus.ACCEPTED)]["content"]["application/json"]
+        waiting = {"$ref": REF.format(name=pending.__name__)}
+        accepted["schema"] = {"anyOf": [accepted["schema"], waiting]}
     return {
         "status_code": int(status),
         "response_model": None,

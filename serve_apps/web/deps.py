@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -17,6 +17,7 @@ from controllers.kernel.timebase import Clock
 from controllers.park import ParkDefinition
 from controllers.ports.accounts import AccountStore, KeyStore, SessionStore
 from controllers.ports.alarms import AlarmDesk, AlarmStore
+from controllers.ports.approvals import ApprovalStore
 from controllers.ports.assets import (
     AggregationFindings,
     AggregationStore,
@@ -48,8 +49,11 @@ class ApiSettings:
     """Short: it is how long a token outlives its session while the database does not answer."""
     refresh_lifetime_s: float = 43_200.0
     """One shift: how long a session lasts, however often it is refreshed."""
-    key_lifetime_max_days: int = 400
-    """The longest an API key lasts."""
+    four_eyes: Literal["auto", "always", "never"] = "auto"
+    """Whether releasing a kill switch and changing limits wait for a second person; ``auto``: where
+    there is one who could be it, so that a single operator is never stuck."""
+    approval_lifetime_s: float = 3600.0
+    """What nobody decided on by then has to be asked for again."""
     ingress_sends_request_id: bool = False
     """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
     max_body_bytes: int = 1_048_576
@@ -113,6 +117,7 @@ class ApiDeps:
     keys: KeyStore
     grid_factors: Sequence[GridFactor] = ()
     """Emission factors of this park's grid; without any those of its country count."""
+    approvals: ApprovalStore
     clock: Clock
     ids: IdSource
     settings: ApiSettings

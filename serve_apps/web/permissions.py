@@ -73,6 +73,8 @@ class Operation(StrEnum):
     MAINTENANCE_PLAN = "maintenance.plan"
     MAINTENANCE_END = "maintenance.end"
     WORK_LOG_WRITE = "work_log.write"
+    APPROVAL_READ = "approval.read"
+    APPROVAL_DECIDE = "approval.decide"
 
 
 _EVERYONE = frozenset(Role)
@@ -135,9 +137,12 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.MAINTENANCE_PLAN: _HANDS_ON,
     Operation.MAINTENANCE_END: _HANDS_ON,
     Operation.WORK_LOG_WRITE: _HANDS_ON,
+    Operation.APPROVAL_READ: _HANDS_ON | _INSPECTORS,
+    # And what is approved must be permitted to them too.
+    Operation.APPROVAL_DECIDE: _HANDS_ON,
 }
 
-PERSONAL = frozenset({Operation.KEY_MAKE, Operation.USER_CHANGE})
+PERSONAL = frozenset({Operation.KEY_MAKE, Operation.USER_CHANGE, Operation.APPROVAL_DECIDE})
 """For people only: an API key that leaks must not be able to make itself at home."""
 
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from controllers.kernel.errors import ParkgridError
 from controllers.ports.operations import OperationsStore
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Principal
+
+
+class Named(Protocol):
+    """Whoever lets an act happen."""
+
+    @property
+    def username(self) -> str:
+        """What the audit log calls them."""
+        ...
 
 
 @asynccontextmanager
 async def audited(
     store: OperationsStore,
-    caller: Principal,
+    caller: Named,
     operation: Operation,
     subject: str,
     data: Mapping[str, object],

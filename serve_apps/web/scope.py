@@ -44,12 +44,18 @@ async def _window(request: Request, principal: Principal, id_: str) -> bool:
     return principal.sees_resource((await upkeep.window(id_)).resource_id)
 
 
+async def _approval(request: Request, principal: Principal, id_: str) -> bool:
+    approvals = cast(ApiDeps, request.app.state.deps).approvals
+    return principal.sees((await approvals.approval(id_)).subject)
+
+
 PLACES: Mapping[str, tuple[str, Belongs]] = {
     "aggregation_id": ("aggregation", _aggregate),
     "resource_id": ("resource", _resource),
     "dispatch_id": ("dispatch", _dispatch),
     "device_id": ("device", _device),
     "window_id": ("window", _window),
+    "approval_id": ("approval", _approval),
 }
 """Path parameters that name a part of the park: what they name, and how to tell where it is."""
 

@@ -14,7 +14,11 @@ from tests.support.api_world import World, open_world
 def settings() -> ApiSettings:
     """Return settings under which every read is fresh."""
     return ApiSettings(
-        jwt_secret="s" * 32, live_refresh_s=0.0, check_fresh_s=-1.0, store_timeout_s=0.5
+        jwt_secret="s" * 32,
+        live_refresh_s=0.0,
+        four_eyes="never",
+        check_fresh_s=-1.0,
+        store_timeout_s=0.5,
     )
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from controllers.ports.accounts import AccountChange
+from controllers.ports.acts import Act
 from serve_apps.web.deps import ApiSettings
 from serve_apps.web.permissions import PERMISSIONS, Operation
-from tests.support.api_world import World, open_world
+from tests.support.api_world import PASSWORD, World, open_world
 from tests.support.live_states import make_aggregate_state, make_resource_state
 from tests.support.waiting import eventually
 
@@ -224,3 +226,50 @@ async def test_a_place_is_free_again_after_a_client_left() -> None:
             async with connect(world) as socket:
                 socket.authenticate(world.token())
                 assert (await socket.hear())["type"] == "snapshot"
+
+
+async def test_who_reaches_a_part_hears_of_that_part_only(world: World) -> None:
+    async with connect(world) as socket:
+        socket.authenticate(world.token("part"))
+        snapshot = await socket.hear()
+        assert [r["id"] for r in snapshot["resources"]] == ["bess1"]
+        assert [a["id"] for a in snapshot["aggregates"]] == ["stores"]
+        world.live.put(make_resource_state("pv1", seq=9), make_aggregate_state("site", seq=9))
+        world.live.put(make_resource_state("bess1", seq=9))
+        delta = await socket.hear_change()
+        assert [r["id"] for r in delta["resources"]] == ["bess1"]
+        assert delta["aggregates"] == []
+
+
+@pytest.mark.parametrize("body", [{"disabled": True}, {"roles": []}], ids=["closed", "no role"])
+async def test_a_stream_ends_when_its_account_loses_it(world: World, body: dict[str, Any]) -> None:
+    async with connect(world) as socket:
+        socket.authenticate(world.token("trader"))
+        await socket.hear()
+        await world.app.state.deps.accounts.change(
+            Act(principal="admin", action="user.change", subject="trader", data={}),
+            "trader",
+            1,
+            AccountChange(**body),
+        )
+        await world.app.state.accounts.load()
+        closed = await _closing(socket)
+        assert closed["code"] == (4401 if "disabled" in body else 4403)
+
+
+async def test_a_stream_ends_with_its_session(world: World) -> None:
+    body = {"username": "operator", "password": PASSWORD}
+    session = (await world.client.post("/api/vpp/auth/login", json=body)).json()
+    async with connect(world) as socket:
+        socket.authenticate(session["access_token"])
+        await socket.hear()
+        headers = {"Authorization": f"Bearer {session['access_token']}"}
+        await world.client.post("/api/vpp/auth/logout", headers=headers)
+        assert (await _closing(socket))["code"] == 4401
+
+
+async def _closing(socket: Socket) -> dict[str, Any]:
+    while True:
+        heard = await socket.hear()
+        if heard["type"] == "websocket.close":
+            return heard

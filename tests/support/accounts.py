@@ -11,6 +11,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import insert
 
 from cluster.storage.api_keys import SqlApiKeys
+from cluster.storage.approvals import SqlApprovals
 from cluster.storage.database import Database
 from cluster.storage.sessions import SqlSessions
 from cluster.storage.tables.accounts import USERS
@@ -28,12 +29,16 @@ class AccountStores(TypedDict):
     accounts: SqlAccounts
     sessions: SqlSessions
     keys: SqlApiKeys
+    approvals: SqlApprovals
 
 
 def account_stores(database: Database) -> AccountStores:
     """Return all of them over one database."""
     return AccountStores(
-        accounts=SqlAccounts(database), sessions=SqlSessions(database), keys=SqlApiKeys(database)
+        accounts=SqlAccounts(database),
+        sessions=SqlSessions(database),
+        keys=SqlApiKeys(database),
+        approvals=SqlApprovals(database),
     )
 
 

@@ -290,6 +290,7 @@ class FakeOperationsStore:
         self.records: dict[tuple[str, str], IdempotencyRecord] = {}
         self.entries: list[AuditEntry] = []
         self.wanted_kills: set[str] = set()
+        self.killed_at: dict[str, datetime] = {}
 
     async def begin(
         self, record: IdempotencyRecord, action: str, subject: str, data: Mapping[str, object]
@@ -341,8 +342,15 @@ class FakeOperationsStore:
         self._answer()
         if on:
             self.wanted_kills.update(resource_ids)
+            self.killed_at.update(dict.fromkeys(resource_ids, self._clock.now()))
         else:
             self.wanted_kills.difference_update(resource_ids)
+
+    async def killed_since(self, resource_ids: Sequence[str], instant: datetime) -> list[str]:
+        """Return what was killed after an instant and still is."""
+        self._answer()
+        wanted = self.wanted_kills.intersection(resource_ids)
+        return sorted(id_ for id_ in wanted if self.killed_at[id_] > instant)
 
     async def ping(self) -> None:
         """Answer."""

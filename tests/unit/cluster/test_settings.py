@@ -44,6 +44,7 @@ def test_the_defaults_are_these() -> None:
         "history_raw_days": 14,
         "history_minute_days": 3660,
         "grid_carbon_file": None,
+        "four_eyes": "auto",
         "log_level": "INFO",
         "log_format": "json",
     }

@@ -1,0 +1,171 @@
+"""Four eyes: what needs a second person waits for one, and happens once, in both names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from serve_apps.web.deps import ApiSettings
+from tests.support.api_world import World, assert_problem, open_world
+
+API = "/api/vpp"
+
+
+@pytest.fixture
+async def strict(settings: ApiSettings) -> AsyncIterator[World]:
+    """Yield a world where operator and admin can be each other's second person."""
+    async with open_world(replace(settings, four_eyes="auto")) as opened:
+        body = {"reason": "smoke"}
+        await opened.client.put(f"{API}/park/kill", json=body, headers=opened.auth())
+        opened.clock.advance(timedelta(minutes=1))
+        yield opened
+
+
+async def ask(world: World, path: str = "/park", role: str = "operator") -> Any:
+    return await world.client.delete(
+        f"{API}{path}/kill", params={"reason": "all clear"}, headers=world.auth(role)
+    )
+
+
+async def decide(world: World, id_: str, verb: str = "approve", role: str = "admin") -> Any:
+    url = f"{API}/approvals/{id_}/{verb}"
+    body = {"reason": "looked at it"}
+    return await world.client.post(url, json=body, headers=world.auth(role))
+
+
+async def test_a_release_waits_for_a_second_person_and_happens_in_both_names(strict: World) -> None:
+    asked = await ask(strict)
+    assert asked.status_code == 202
+    approval = asked.json()
+    assert asked.headers["location"] == f"{API}/approvals/{approval['id']}"
+    assert (approval["state"], approval["requested_by"]) == ("pending", "operator")
+    assert strict.control.killed
+    done = (await decide(strict, approval["id"])).json()
+    assert (done["state"], done["decided_by"]) == ("done", "admin")
+    assert strict.control.killed == strict.store.wanted_kills == set()
+    entry = strict.store.entries[-1]
+    assert entry.action == "kill.release"
+    assert (entry.data["requested_by"], entry.data["approved_by"]) == ("operator", "admin")
+
+
+async def test_nobody_approves_their_own_request_but_may_withdraw_it(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    assert_problem(await decide(strict, id_, role="operator"), 409, "conflict")
+    assert strict.control.killed
+    assert (await decide(strict, id_, "reject", "operator")).json()["state"] == "rejected"
+    assert_problem(await decide(strict, id_), 409, "conflict")
+    assert strict.control.killed
+
+
+async def test_an_api_key_of_the_same_person_is_no_second_person(strict: World) -> None:
+    body = {"name": "bridge", "roles": ["admin"]}
+    made = await strict.client.post(f"{API}/keys", json=body, headers=strict.auth("admin"))
+    headers = {"Authorization": f"Bearer {made.json()['api_key']}"}
+    asked = await strict.client.delete(f"{API}/park/kill", params={"reason": "x"}, headers=headers)
+    assert asked.json()["requester"] == "admin"
+    assert_problem(await decide(strict, asked.json()["id"], role="admin"), 409, "conflict")
+    url = f"{API}/approvals/{(await ask(strict)).json()['id']}/approve"
+    assert_problem(await strict.client.post(url, json={}, headers=headers), 403, "forbidden")
+
+
+async def test_who_may_not_release_may_not_approve_a_release(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    assert_problem(await decide(strict, id_, role="maintainer"), 403, "forbidden")
+    assert_problem(await decide(strict, id_, role="trader"), 403, "forbidden")
+    assert_problem(await decide(strict, "approval-0"), 404, "not-found")
+
+
+async def test_of_many_approvals_in_one_moment_one_carries_it_out(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    answers = await asyncio.gather(
+        *(decide(strict, id_, role=role) for role in ("admin", "everything", "admin"))
+    )
+    assert sorted(a.status_code for a in answers) == [200, 409, 409]
+    assert [e.action for e in strict.store.entries].count("kill.release") == 1
+
+
+async def test_what_nobody_decides_on_expires(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    strict.clock.advance(timedelta(hours=1))
+    told = await strict.client.get(f"{API}/approvals/{id_}", headers=strict.auth("admin"))
+    assert told.json()["state"] == "expired"
+    assert_problem(await decide(strict, id_), 409, "conflict")
+    for state, ids in (("pending", []), ("expired", [id_])):
+        listed = await strict.client.get(
+            f"{API}/approvals", params={"state": state}, headers=strict.auth("auditor")
+        )
+        assert [a["id"] for a in listed.json()["items"]] == ids
+
+
+async def test_a_kill_after_the_request_stands_against_its_approval(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    strict.clock.advance(timedelta(seconds=1))
+    await strict.client.put(
+        f"{API}/resources/pv1/kill", json={"reason": "fire"}, headers=strict.auth("maintainer")
+    )
+    failed = (await decide(strict, id_)).json()
+    assert (failed["state"], "pv1" in strict.control.killed) == ("failed", True)
+    assert "killed again" in failed["outcome"]
+
+
+async def test_the_same_request_again_is_the_same_approval(strict: World) -> None:
+    first, second = await ask(strict), await ask(strict)
+    assert first.json()["id"] == second.json()["id"]
+    assert (await ask(strict, "/resources/pv1")).json()["id"] != first.json()["id"]
+
+
+async def test_an_approval_cut_off_is_driven_on_by_approving_again(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    strict.store.down = True
+    assert_problem(await decide(strict, id_), 503, "unavailable")
+    strict.store.down = False
+    assert_problem(await decide(strict, id_), 409, "conflict")
+    strict.clock.advance(timedelta(seconds=31))
+    assert_problem(await decide(strict, id_, role="everything"), 409, "conflict")
+    assert (await decide(strict, id_)).json()["state"] == "done"
+    assert strict.control.killed == set()
+
+
+async def test_a_single_operator_is_never_stuck(strict: World) -> None:
+    headers = strict.auth("everything", **{"If-Match": '"1"'})
+    for name, body in (("admin", {"roles": ["auditor"]}), ("part", {"disabled": True})):
+        await strict.client.patch(f"{API}/users/{name}", json=body, headers=headers)
+    assert (await ask(strict)).json()["state"] == "pending"
+    await strict.client.patch(f"{API}/users/operator", json={"disabled": True}, headers=headers)
+    released = await ask(strict, role="everything")
+    assert (released.status_code, released.json()["killed"]) == (200, False)
+
+
+async def test_who_reaches_a_part_sees_approvals_of_that_part_only(strict: World) -> None:
+    whole = (await ask(strict)).json()["id"]
+    part = (await ask(strict, "/aggregations/stores")).json()["id"]
+    listed = await strict.client.get(f"{API}/approvals", headers=strict.auth("part"))
+    assert [a["id"] for a in listed.json()["items"]] == [part]
+    assert_problem(await decide(strict, whole, role="part"), 404, "not-found")
+    assert (await decide(strict, part, role="part")).json()["state"] == "done"
+
+
+async def test_limits_wait_for_a_second_person_and_for_their_version(strict: World) -> None:
+    url = f"{API}/aggregations/site"
+    body = {"max_import_kw": 700.0, "max_export_kw": 600.0}
+    seen = (await strict.client.get(url, headers=strict.auth())).headers["etag"]
+
+    async def ask_limits(**changes: float) -> Any:
+        headers = strict.auth("admin", **{"If-Match": seen})
+        return await strict.client.put(f"{url}/limits", json=body | changes, headers=headers)
+
+    first, second = await ask_limits(), await ask_limits(max_import_kw=650.0)
+    assert first.status_code == second.status_code == 202
+    assert (await decide(strict, first.json()["id"], role="everything")).json()["state"] == "done"
+    entry = (await strict.audited("aggregation.limits"))[0]
+    assert (entry.data["requested_by"], entry.data["approved_by"]) == ("admin", "everything")
+    assert entry.data["max_import_kw"] == 700.0
+    # Asked for before the first was carried out: it would undo what nobody looked at together.
+    late = (await decide(strict, second.json()["id"], role="everything")).json()
+    assert late["state"] == "failed"
+    assert_problem(await ask_limits(), 412, "version-changed")
