@@ -194,7 +194,12 @@ class AggregateActor:
     async def _keep(self, report: DeliveryReport) -> None:
         store, epoch = await self._host.store()
         await asyncio.to_thread(
-            store.put_document, epoch, _REPORT, report.instruction.id, encode(report)
+            store.put_document,
+            epoch,
+            _REPORT,
+            report.instruction.id,
+            self._clock.now(),
+            encode(report),
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from actors import runtime
 from actors.tasks import end
@@ -25,6 +26,9 @@ LOOK_S = 1.0
 WAIT_S = 30.0
 """How long one call waits at an empty outbox."""
 STORAGE_RETRY_S = 2.0
+PRUNE_S = 60.0
+"""How often what is too old is given up."""
+_PRUNE_TURNS = 20
 _ANSWER_S = 10.0
 
 
@@ -44,7 +48,8 @@ class RecorderActor:
         self._arrived: asyncio.Queue[tuple[list[OutboxRecord], asyncio.Future[None]]]
         self._arrived = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._look()), loop.create_task(self._write())]
+        work = (self._look(), self._write(), self._prune())
+        self._tasks = [loop.create_task(each) for each in work]
 
     async def health(self) -> dict[str, int | float | str | bool]:
         """Return counters and the last storage error, empty when all is well."""
@@ -126,3 +131,16 @@ class RecorderActor:
             logger.info("the database takes records again")
             self._storage_error = ""
         self._n_stored += len(records)
+
+    async def _prune(self) -> None:
+        """Give up what is too old, a little at a time, so that writers get their turn."""
+        # A sink of its own, so that records never wait for this.
+        sink: RecordSink | None = None
+        while True:
+            await asyncio.sleep(PRUNE_S)
+            with suppress(StorageUnavailableError):
+                if sink is None:
+                    sink = await asyncio.to_thread(self._open_sink)
+                for _ in range(_PRUNE_TURNS):
+                    if await asyncio.to_thread(sink.prune) == 0:
+                        break

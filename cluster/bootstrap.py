@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -182,6 +183,8 @@ def bring_up(
         ),
         grid_factors=grid_factors,
         notice_networks=settings.notice_network_list,
+        keys_kept=timedelta(days=settings.keys_kept_days),
+        reports_kept=timedelta(days=settings.reports_kept_days),
     )
     stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))
     say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")

@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     """CSV of dated emission factors of the grid; none takes the park's country's, if known."""
     four_eyes: FourEyes = "auto"
     """Whether releasing a kill switch and changing limits wait for a second person."""
+    keys_kept_days: int = Field(14, ge=1, le=3_660)
+    """A repeated request finds its first answer for so long."""
+    reports_kept_days: int = Field(400, ge=7, le=36_600)
+    """Delivery reports are kept for so long."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 

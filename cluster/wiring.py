@@ -11,6 +11,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from actors.calls import ActorCalls
@@ -72,6 +73,8 @@ class Wiring:
     history: Path
     """Directory of the history's files."""
     history_settings: HistorySettings
+    keys_kept: timedelta
+    reports_kept: timedelta
     grid_factors: tuple[GridFactor, ...] = ()
     notice_networks: tuple[str, ...] = ()
 
@@ -79,10 +82,14 @@ class Wiring:
         """Return what the actors are built from."""
         return Outside(
             mqtt=self.mqtt,
-            open_store=functools.partial(open_actor_store, str(self.actors)),
+            open_store=functools.partial(
+                open_actor_store, str(self.actors), documents_kept=self.reports_kept
+            ),
             open_registry=functools.partial(open_registry, self.database_url),
             open_devices=functools.partial(open_device_ledger, self.database_url),
-            open_sink=functools.partial(open_record_sink, self.database_url),
+            open_sink=functools.partial(
+                open_record_sink, self.database_url, keys_kept=self.keys_kept
+            ),
             open_history=functools.partial(
                 open_history_writer, str(self.history), self.history_settings
             ),

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +24,9 @@ from controllers.ports.actors import OutboxRecord
 
 OUTBOX_MAX_RECORDS = 200_000
 """Beyond this the oldest unconfirmed records are given up; the gap shows in ``seq``."""
+
+DOCUMENTS_KEPT = timedelta(days=400)
+"""How long documents are kept, unless told otherwise."""
 
 _BUSY_WAIT_S = 2.0
 _OUTRUN = 1_000_000_000
@@ -39,7 +42,12 @@ CREATE TABLE IF NOT EXISTS outbox (
     kind TEXT NOT NULL, at TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS document (
     serial INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (kind, id));
+    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, at TEXT, UNIQUE (kind, id));
+"""
+# A few at a time: what is put in is less than what may be given up.
+_PRUNE_DOCUMENTS = """
+DELETE FROM document WHERE serial IN (
+    SELECT serial FROM document WHERE at < ? ORDER BY at LIMIT 5);
 """
 _TRIM_OUTBOX = """
 DELETE FROM outbox
@@ -48,7 +56,9 @@ AND seq <= (SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1 OFFSET ?);
 """
 
 
-def open_actor_store(directory: str, actor_id: str) -> SqliteActorStore:
+def open_actor_store(
+    directory: str, actor_id: str, *, documents_kept: timedelta = DOCUMENTS_KEPT
+) -> SqliteActorStore:
     """Return the store of an actor; with ``functools.partial(open_actor_store, dir)`` a factory.
 
     Raises:
@@ -57,7 +67,8 @@ def open_actor_store(directory: str, actor_id: str) -> SqliteActorStore:
     """
     if not _ACTOR_ID.fullmatch(actor_id):
         raise DomainError("actor_id", actor_id, f"must match {_ACTOR_ID.pattern}")
-    return SqliteActorStore(Path(directory) / f"{actor_id}.sqlite")
+    path = Path(directory) / f"{actor_id}.sqlite"
+    return SqliteActorStore(path, documents_kept=documents_kept)
 
 
 def copy_actor_store(source: Path, target: Path) -> None:
@@ -109,7 +120,14 @@ class SqliteActorStore:
             than ``busy_wait_s``, or its disk refuses.
     """
 
-    def __init__(self, path: Path, *, busy_wait_s: float = _BUSY_WAIT_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_wait_s: float = _BUSY_WAIT_S,
+        documents_kept: timedelta = DOCUMENTS_KEPT,
+    ) -> None:
+        self._documents_kept = documents_kept
         self._actor_id = path.stem
         self._path = path
         self._lock = threading.Lock()
@@ -121,6 +139,11 @@ class SqliteActorStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._flushes(True)
             self._db.executescript(_SCHEMA)
+            columns = self._db.execute("SELECT name FROM pragma_table_info('document')").fetchall()
+            if ("at",) not in columns:
+                # Of an earlier version; its documents have no age and stay.
+                self._db.execute("ALTER TABLE document ADD COLUMN at TEXT")
+            self._db.execute("CREATE INDEX IF NOT EXISTS document_at ON document (at)")
 
     def acquire(self) -> int:
         """Take a new epoch, greater than any before; fences off all predecessors."""
@@ -165,17 +188,19 @@ class SqliteActorStore:
                 # Counted, not reckoned from the numbers: those of a restored outbox have a gap.
                 db.execute(_TRIM_OUTBOX, (OUTBOX_MAX_RECORDS, OUTBOX_MAX_RECORDS))
 
-    def put_document(self, epoch: int, kind: str, id_: str, body: bytes) -> None:
-        """Keep a document; the last of an id wins.
+    def put_document(self, epoch: int, kind: str, id_: str, at: datetime, body: bytes) -> None:
+        """Keep a document; the last of an id wins, and some that are too old are given up.
 
         Raises:
             FencedError: a later epoch has been acquired; nothing was written.
         """
         with self._transaction(epoch) as db:
             db.execute(
-                "INSERT OR REPLACE INTO document (kind, id, body) VALUES (?, ?, ?)",
-                (kind, id_, body),
+                "INSERT OR REPLACE INTO document (kind, id, body, at) VALUES (?, ?, ?, ?)",
+                (kind, id_, body, at.astimezone(UTC).isoformat()),
             )
+            oldest = (at - self._documents_kept).astimezone(UTC).isoformat()
+            db.execute(_PRUNE_DOCUMENTS, (oldest,))
 
     def document(self, kind: str, id_: str) -> bytes | None:
         """Return a kept document."""

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
 from cluster.storage.alarm_records import ALARM_KINDS, fold_alarms
 from cluster.storage.engine import open_engine, writing
-from cluster.storage.tables.operations import COMMAND_RECORDS, DISPATCHES
+from cluster.storage.tables.operations import (
+    COMMAND_RECORDS,
+    DISPATCHES,
+    IDEMPOTENCY_KEYS,
+)
 from controllers.aggregation.instruction import InstructionState
+from controllers.kernel.timebase import Clock, SystemClock
 from controllers.kernel.wire import Wire
 from controllers.ports.actors import OutboxRecord
 
 INSTRUCTION_KIND = "instruction"
+KEYS_KEPT = timedelta(days=14)
+"""How long the first answer to an idempotency key is found again, unless told otherwise."""
+
+_PRUNED_AT_ONCE = 500
 
 _log = logging.getLogger(__name__)
 
@@ -41,20 +50,30 @@ class _Standing(Wire, forbid_unknown_fields=False):
     note: str
 
 
-def open_record_sink(url: str) -> SqlRecordSink:
+def open_record_sink(url: str, *, keys_kept: timedelta) -> SqlRecordSink:
     """Return the sink behind a database URL; with ``functools.partial`` a picklable factory.
 
     Raises:
         StorageUnavailableError: the URL names no usable database.
     """
-    return SqlRecordSink(url)
+    return SqlRecordSink(url, SystemClock(), keys_kept=keys_kept)
 
 
 class SqlRecordSink:
-    """A RecordSink on a migrated database."""
+    """A RecordSink on a migrated database.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the database.
+        clock: says how old a key is.
+        keys_kept: how long an idempotency key is remembered.
+    """
+
+    def __init__(
+        self, url: str, clock: Clock | None = None, *, keys_kept: timedelta = KEYS_KEPT
+    ) -> None:
         self._engine = open_engine(url)
+        self._clock = clock or SystemClock()
+        self._keys_kept = keys_kept
 
     def write(self, records: Sequence[OutboxRecord]) -> None:
         """Store a batch.
@@ -72,6 +91,22 @@ class SqlRecordSink:
                     _fold(connection, record)
             fold_alarms(connection, [r for r in fresh if r.kind in ALARM_KINDS])
 
+    def prune(self) -> int:
+        """Forget some idempotency keys that are too old; returns how many.
+
+        Raises:
+            StorageUnavailableError: none was forgotten.
+        """
+        made_at = IDEMPOTENCY_KEYS.c.created_at
+        too_old = made_at < self._clock.now() - self._keys_kept
+        some = select(made_at).where(too_old).order_by(made_at).limit(_PRUNED_AT_ONCE)
+        with writing(self._engine) as connection:
+            instants = connection.execute(some).scalars().all()
+            if not instants:
+                return 0
+            forgotten = delete(IDEMPOTENCY_KEYS).where(made_at <= instants[-1])
+            return connection.execute(forgotten).rowcount
+
     def close(self) -> None:
         """Release files."""
         self._engine.dispose()
@@ -83,9 +118,7 @@ def _not_yet_stored(connection: Connection, records: Sequence[OutboxRecord]) -> 
     for actor_id in {record.actor_id for record in records}:
         seqs = [record.seq for record in records if record.actor_id == actor_id]
         columns = COMMAND_RECORDS.c
-        query = select(columns.seq).where(
-            columns.actor_id == actor_id, columns.seq.between(min(seqs), max(seqs))
-        )
+        query = select(columns.seq).where(columns.actor_id == actor_id, columns.seq.in_(seqs))
         stored |= {(actor_id, seq) for seq in connection.execute(query).scalars()}
     return [record for key, record in sorted(by_key.items()) if key not in stored]
 

@@ -51,8 +51,11 @@ class ActorStore(Protocol):
         """
         ...
 
-    def put_document(self, epoch: int, kind: str, id_: str, body: bytes) -> None:
-        """Keep a document, e.g. a finished delivery report; the last of an id wins."""
+    def put_document(self, epoch: int, kind: str, id_: str, at: datetime, body: bytes) -> None:
+        """Keep a document, e.g. a finished delivery report; the last of an id wins.
+
+        A store may give up documents that are older than it was told to keep.
+        """
         ...
 
     def document(self, kind: str, id_: str) -> bytes | None:
@@ -88,5 +91,13 @@ class RecordSink(Protocol):
 
         Raises:
             StorageUnavailableError: nothing was stored; offer the batch again.
+        """
+        ...
+
+    def prune(self) -> int:
+        """Give up some of what is older than it must be kept; returns how much, 0 at the end.
+
+        Raises:
+            StorageUnavailableError: nothing was given up.
         """
         ...

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_zombie_is_refused_and_writes_nothing(store: ActorStore, tmp_path: Pat
     with pytest.raises(FencedError) as refused:
         store.commit(old, b"zombie", [("sent", AT, b"{}")])
     with pytest.raises(FencedError):
-        store.put_document(old, "report", "i-1", b"zombie")
+        store.put_document(old, "report", "i-1", AT, b"zombie")
 
     assert (refused.value.epoch, refused.value.current_epoch) == (old, new)
     assert successor.load() == b"before"
@@ -126,11 +127,36 @@ def test_an_outbox_nobody_empties_gives_up_its_oldest_records(
 def test_the_last_document_of_an_id_wins_and_lists_newest_first(store: ActorStore) -> None:
     epoch = store.acquire()
     for id_, body in (("i-1", b"first"), ("i-2", b"second"), ("i-1", b"amended")):
-        store.put_document(epoch, "report", id_, body)
-    store.put_document(epoch, "other", "i-9", b"unrelated")
+        store.put_document(epoch, "report", id_, AT, body)
+    store.put_document(epoch, "other", "i-9", AT, b"unrelated")
     assert store.document("report", "i-1") == b"amended"
     assert store.documents("report", 10) == [b"amended", b"second"]
     assert store.documents("report", 1) == [b"amended"]
+
+
+def test_documents_that_are_too_old_are_given_up_a_few_at_a_time(tmp_path: Path) -> None:
+    store = open_actor_store(str(tmp_path), "bess1", documents_kept=timedelta(days=30))
+    epoch = store.acquire()
+    for n in range(12):
+        store.put_document(epoch, "report", f"i-{n}", AT + timedelta(days=n), b"%d" % n)
+    now = AT + timedelta(days=30 + 7, seconds=1)
+    store.put_document(epoch, "report", "new", now, b"new")
+    assert len(store.documents("report", 100)) == 8
+    store.put_document(epoch, "report", "newer", now, b"newer")
+    assert store.documents("report", 100) == [b"newer", b"new", b"11", b"10", b"9", b"8"]
+
+
+def test_a_file_of_an_earlier_version_keeps_its_documents(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "bess1.sqlite")) as old:
+        old.execute(
+            "CREATE TABLE document (serial INTEGER PRIMARY KEY AUTOINCREMENT, "
+            "kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (kind, id))"
+        )
+        old.execute("INSERT INTO document (kind, id, body) VALUES ('report', 'i-1', x'01')")
+        old.commit()
+    store = open_actor_store(str(tmp_path), "bess1", documents_kept=timedelta(days=1))
+    store.put_document(store.acquire(), "report", "i-2", AT, b"two")
+    assert store.documents("report", 10) == [b"two", b"\x01"]
 
 
 def test_killing_the_writer_loses_nothing_it_had_committed(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def furnished_home(path: Path) -> Home:
     store = open_actor_store(str(home.actors), "box")
     epoch = store.acquire()
     store.commit(epoch, b"checkpoint", [("sent", NOW, b"{}")])
-    store.put_document(epoch, "report", "r1", b"done")
+    store.put_document(epoch, "report", "r1", NOW, b"done")
     store.close()
     home.jwt_secret_file.read_text()
     return home

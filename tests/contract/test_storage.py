@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, select, text, update
 
+from cluster.storage import records
 from cluster.storage.audit import first_broken
 from cluster.storage.database import Database, open_database
 from cluster.storage.engine import (
@@ -307,6 +308,22 @@ def test_records_are_stored_once_whatever_is_offered_again(
         rows = connection.execute(select(COMMAND_RECORDS)).mappings().all()
     assert len(rows) == 6
     assert {(row["at"], row["data"]["kw"]) for row in rows} == {(NOW, 1.5)}
+
+
+async def test_keys_that_are_too_old_are_forgotten_a_portion_at_a_time(
+    store: SqlOperations, clock: ManualClock, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_PRUNED_AT_ONCE", 3)
+    for n in range(5):
+        await store.begin(key(n), "dispatch", "vpp", {})
+        clock.advance(timedelta(hours=1))
+    sink = SqlRecordSink(url, clock, keys_kept=timedelta(days=1))
+    assert sink.prune() == 0
+    clock.advance(timedelta(hours=22, seconds=1))
+    assert [sink.prune(), sink.prune(), sink.prune()] == [3, 1, 0]
+    sink.close()
+    assert (await store.begin(key(4, fingerprint="x"), "d", "vpp", {})).fingerprint == "f"
+    assert (await store.begin(key(3, fingerprint="x"), "d", "vpp", {})).fingerprint == "x"
 
 
 def test_an_empty_batch_is_nothing(sink: SqlRecordSink) -> None:

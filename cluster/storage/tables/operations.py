@@ -50,6 +50,7 @@ IDEMPOTENCY_KEYS = Table(
     Column("status", Integer),
     Column("response", LONG_TEXT),
     Column("created_at", UtcInstant, nullable=False),
+    Index(None, "created_at"),
 )
 
 DISPATCHES = Table(

@@ -45,6 +45,8 @@ def test_the_defaults_are_these() -> None:
         "history_minute_days": 3660,
         "grid_carbon_file": None,
         "four_eyes": "auto",
+        "keys_kept_days": 14,
+        "reports_kept_days": 400,
         "log_level": "INFO",
         "log_format": "json",
     }
