@@ -1,5 +1,6 @@
 // The page: log in, then the live plant until log-out.
 
+import { drawAlarms, forgetAlarms } from "./alarms.js";
 import { explain, forgetDispatch, prepareDispatch, refreshDispatches, showReach } from "./dispatch.js";
 import { byId, setAttributes, setText } from "./dom.js";
 import { follow, isLive, picture, renew, serverNow, silenceMs, unfollow } from "./feed.js";
@@ -38,6 +39,7 @@ function draw() {
   drawFeed();
   if (!dirty && isLive()) return;
   dirty = false;
+  drawAlarms(new Map([...plant.resources, ...plant.aggregates]), plant.park.timezone);
   drawFlow(byId("flow"), [...picture.resources.values()]);
   drawFigures(plant.resources, plant.park.roots);
   drawAggregates(plant.aggregates, (definition) => {
@@ -108,6 +110,7 @@ function leave() {
   clearInterval(drawTimer);
   clearTimeout(dispatchTimer);
   forget();
+  forgetAlarms();
   forgetDispatch();
   forgetParts();
   for (const id of ["plant", "banner", "stopped", "who", "log-out", "stop", "feed"]) byId(id).hidden = true;

@@ -4,11 +4,13 @@ import { refresh, session } from "./session.js";
 
 const MAX_WAIT_MS = 15_000;
 const SILENCE_MS = 12_000;
+const ENDED = ["normal", "out_of_service"];
 const UNAUTHENTICATED = 4401;
 
 export const picture = {
   resources: new Map(),
   aggregates: new Map(),
+  alarms: new Map(),
   connected: false,
   asOf: null,
   heardAt: null,
@@ -65,9 +67,14 @@ function take(message) {
   if (message.type === "snapshot") {
     picture.resources.clear();
     picture.aggregates.clear();
+    picture.alarms.clear();
   }
   for (const state of message.resources) picture.resources.set(state.id, state);
   for (const state of message.aggregates) picture.aggregates.set(state.id, state);
+  for (const alarm of message.alarms) {
+    if (ENDED.includes(alarm.state)) picture.alarms.delete(alarm.id);
+    else picture.alarms.set(alarm.id, alarm);
+  }
   picture.connected = message.connected;
   picture.asOf = Date.parse(message.as_of);
   picture.heardAt = performance.now();
