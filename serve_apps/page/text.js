@@ -52,6 +52,7 @@ const WORDS = {
     without_store: "The database does not answer: control and stopping go on, other changes are refused.",
     without_actors: "Some actors do not answer: their devices keep the last command for its lifetime.",
     without_read_replica: "The read replica does not answer: the primary database does instead.",
+    without_history: "History cannot be read or written: what is measured now waits in memory.",
     without_redis: "Redis does not answer: each server counts limits for itself.",
     withoutElse: (name) => `${name} does not answer; everything else goes on.`,
   },
@@ -106,13 +107,14 @@ const WORDS = {
     without_store: "数据库无响应：控制与急停照常，其他更改暂被拒绝。",
     without_actors: "部分执行体无响应：其设备在有效期内保持最后指令。",
     without_read_replica: "只读副本无响应：由主数据库代为应答。",
+    without_history: "历史数据暂不可读写：当前测量值暂存内存。",
     without_redis: "Redis 无响应：各服务器自行计数限流。",
     withoutElse: (name) => `${name} 无响应，其余功能照常。`,
   },
 };
 
 // Dependencies whose absence has words of its own.
-export const WITHOUT = ["store", "actors", "read-replica", "redis"];
+export const WITHOUT = ["store", "actors", "read-replica", "history", "redis"];
 
 let language = localStorage.getItem("parkgrid.language")
   || (navigator.language.startsWith("zh") ? "zh" : "en");
