@@ -3,6 +3,9 @@
 It waits at each actor's outbox, stores what comes from all of them together, and confirms it only
 then; a crash in between stores the batch again, and the sink takes a record once. While the
 database does not take writes the records wait in their outboxes and control is not touched.
+
+Every few seconds it also stores the last figures of each aggregate; those are asked for, may be
+missed, and are replaced by the next.
 """
 
 from __future__ import annotations
@@ -14,7 +17,14 @@ from contextlib import suppress
 
 from actors import runtime
 from actors.tasks import end
-from controllers.kernel.errors import ActorUnavailableError, NotFoundError, StorageUnavailableError
+from controllers.aggregation.realtime import RealtimeFigures, figures_of
+from controllers.kernel.errors import (
+    ActorUnavailableError,
+    NotFoundError,
+    ParkgridError,
+    StorageUnavailableError,
+)
+from controllers.kernel.states import AggregateState
 from controllers.ports.actors import OutboxRecord, RecordSink
 from controllers.supervision import AGGREGATE_PREFIX, ALARMS, RESOURCE_PREFIX
 
@@ -29,6 +39,8 @@ STORAGE_RETRY_S = 2.0
 PRUNE_S = 60.0
 """How often what is too old is given up."""
 _PRUNE_TURNS = 20
+FIGURES_S = 5.0
+"""How often the aggregates' figures are stored."""
 _ANSWER_S = 10.0
 
 
@@ -37,10 +49,15 @@ class RecorderActor:
 
     Args:
         open_sink: opens the database; called in a thread.
+        figures_s: how often the aggregates' figures are stored.
     """
 
-    def __init__(self, open_sink: Callable[[], RecordSink]) -> None:
+    def __init__(
+        self, open_sink: Callable[[], RecordSink], *, figures_s: float = FIGURES_S
+    ) -> None:
         self._open_sink = open_sink
+        self._figures_s = figures_s
+        self._opening = asyncio.Lock()
         self._sink: RecordSink | None = None
         self._n_stored = 0
         self._storage_error = ""
@@ -48,7 +65,7 @@ class RecorderActor:
         self._arrived: asyncio.Queue[tuple[list[OutboxRecord], asyncio.Future[None]]]
         self._arrived = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        work = (self._look(), self._write(), self._prune())
+        work = (self._look(), self._write(), self._prune(), self._keep_figures())
         self._tasks = [loop.create_task(each) for each in work]
 
     async def health(self) -> dict[str, int | float | str | bool]:
@@ -118,9 +135,8 @@ class RecorderActor:
     async def _store(self, records: list[OutboxRecord]) -> None:
         while True:
             try:
-                if self._sink is None:
-                    self._sink = await asyncio.to_thread(self._open_sink)
-                await asyncio.to_thread(self._sink.write, records)
+                sink = await self._opened()
+                await asyncio.to_thread(sink.write, records)
                 break
             except StorageUnavailableError as error:
                 if not self._storage_error:
@@ -144,3 +160,35 @@ class RecorderActor:
                 for _ in range(_PRUNE_TURNS):
                     if await asyncio.to_thread(sink.prune) == 0:
                         break
+
+    async def _keep_figures(self) -> None:
+        """Store what the aggregates say of themselves, at a bounded rate."""
+        while True:
+            await asyncio.sleep(self._figures_s)
+            names = [name for name in self._waiting if name.startswith(AGGREGATE_PREFIX)]
+            answers = await asyncio.gather(*map(_figures, names))
+            figures = [answer for answer in answers if answer is not None]
+            try:
+                if figures:
+                    sink = await self._opened()
+                    await asyncio.to_thread(sink.write_figures, figures)
+            except StorageUnavailableError:
+                # Newer ones will come, and whoever waits with records says so.
+                continue
+            except Exception:
+                logger.exception("storing figures failed")
+
+    async def _opened(self) -> RecordSink:
+        async with self._opening:
+            if self._sink is None:
+                self._sink = await asyncio.to_thread(self._open_sink)
+        return self._sink
+
+
+async def _figures(name: str) -> RealtimeFigures | None:
+    try:
+        handle = await asyncio.to_thread(runtime.find, name)
+        state: AggregateState = await runtime.call(handle, "state", actor_id=name)
+    except ParkgridError:
+        return None
+    return figures_of(state)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Table, func, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, func, select, update
 
 from cluster.storage.tables.park import AGGREGATION_RESOURCES, AGGREGATIONS, PARKS, RESOURCES
 from controllers.assets.geometry import Site
@@ -24,6 +24,15 @@ from controllers.park import AggregateDefinition, ParkDefinition, ResourceDefini
 
 _WANTED = select(PARKS).where(PARKS.c.is_wanted)
 _LOCKED = select(PARKS.c.id).where(PARKS.c.is_wanted).with_for_update()
+_EDIT = (
+    update(PARKS)
+    .where(PARKS.c.id == bindparam("key_id"))
+    .values(
+        version=bindparam("new_version"),
+        n_edits=PARKS.c.n_edits + 1,
+        changed_at=bindparam("now"),
+    )
+)
 _GREATEST = select(func.max(PARKS.c.version))
 
 
@@ -47,11 +56,8 @@ def lock_park(connection: Connection) -> str:
 def bump(connection: Connection, park_id: str, now: datetime) -> int:
     """Raise the version of a locked park for an edit; returns the new one."""
     version = park_version(connection) + 1
-    connection.execute(
-        update(PARKS)
-        .where(PARKS.c.id == park_id)
-        .values(version=version, n_edits=PARKS.c.n_edits + 1, changed_at=now)
-    )
+    edit = {"key_id": park_id, "new_version": version, "now": now}
+    connection.execute(_EDIT, edit)
     return version
 
 

@@ -13,16 +13,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from cluster.storage.alarm_records import ALARM_KINDS, fold_alarms
 from cluster.storage.engine import open_engine, writing
+from cluster.storage.tables.aggregations import AGGREGATION_REALTIME
 from cluster.storage.tables.operations import (
     COMMAND_RECORDS,
     DISPATCHES,
     IDEMPOTENCY_KEYS,
 )
 from controllers.aggregation.instruction import InstructionState
+from controllers.aggregation.realtime import RealtimeFigures
 from controllers.kernel.timebase import Clock, SystemClock
 from controllers.kernel.wire import Wire
 from controllers.ports.actors import OutboxRecord
@@ -106,6 +108,21 @@ class SqlRecordSink:
                 return 0
             forgotten = delete(IDEMPOTENCY_KEYS).where(made_at <= instants[-1])
             return connection.execute(forgotten).rowcount
+
+    def write_figures(self, figures: Sequence[RealtimeFigures]) -> None:
+        """Store the last figures of aggregates, in place of those before.
+
+        Raises:
+            StorageUnavailableError: nothing was stored; newer ones will come.
+        """
+        columns = AGGREGATION_REALTIME.c
+        with writing(self._engine) as connection:
+            for one in figures:
+                row = msgspec.structs.asdict(one)
+                same = columns.aggregation_id == one.aggregation_id
+                there = update(AGGREGATION_REALTIME).where(same).values(row)
+                if connection.execute(there).rowcount == 0:
+                    connection.execute(insert(AGGREGATION_REALTIME), row)
 
     def close(self) -> None:
         """Release files."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, insert, select, union, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, union, update
 
 from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
@@ -32,10 +32,39 @@ from controllers.ports.assets import NewResource, ResourceBatch, ResourceChange,
 from controllers.ports.pages import Page, PageRequest
 
 MAX_RESOURCES = 10_000
+_SLACK = 2_000
+"""Counting costs as much as making, so it begins only this far from the limit; more than other
+processes can add before the book hears of it."""
 AFTER_FILE = 10_000
 """Positions of what a park file lists lie below; what is made later follows by version."""
 
 _R = RESOURCES.c
+
+# Built once: putting a statement together costs as much as running it.
+_N_ACTIVE = select(func.count()).where(_R.park_id == bindparam("park_id"), _R.status == "active")
+_TAKEN = union(
+    *(
+        select(table.c.id).where(
+            table.c.park_id == bindparam("park_id"),
+            table.c.id.in_(bindparam("ids", expanding=True)),
+        )
+        for table in (RESOURCES, AGGREGATIONS)
+    )
+)
+_STANDING = select(RESOURCES).where(_R.park_id == bindparam("park_id"), _R.id == bindparam("id"))
+_CHANGE = update(RESOURCES).where(
+    _R.park_id == bindparam("key_park_id"), _R.id == bindparam("key_id")
+)
+_MAKE = insert(RESOURCES)
+_USE = insert(TEMPLATE_USAGE)
+_USE_NOW = (
+    update(TEMPLATE_USAGE)
+    .where(
+        TEMPLATE_USAGE.c.park_id == bindparam("key_park_id"),
+        TEMPLATE_USAGE.c.resource_id == bindparam("key_id"),
+    )
+    .values(template_id=bindparam("new_id"), version=bindparam("new_version"), released_at=None)
+)
 
 
 class SqlResources:
@@ -66,7 +95,8 @@ class SqlResources:
             if problems:
                 raise RulesBrokenError(problems)
             _require_free(connection, park_id, [item.definition.id for item in items])
-            _require_room(connection, park_id, len(items))
+            if len(self._book.resources) + len(items) > MAX_RESOURCES - _SLACK:
+                _require_room(connection, park_id, len(items))
             now = self._database.clock.now()
             version = bump(connection, park_id, now)
             records = [
@@ -82,9 +112,7 @@ class SqlResources:
                 for item, (definition, template) in zip(items, made, strict=True)
             ]
             rows = [{**_row(r), "park_id": park_id, "changed_in": version} for r in records]
-            connection.execute(
-                insert(RESOURCES), [{**row, "position": AFTER_FILE + version} for row in rows]
-            )
+            connection.execute(_MAKE, [{**row, "position": AFTER_FILE + version} for row in rows])
             for record in records:
                 _note_use(connection, park_id, record)
             return ResourceBatch(items=records)
@@ -195,8 +223,9 @@ class SqlResources:
         now = self._database.clock.now()
         changed = msgspec.structs.replace(record, version=record.version + 1, changed_at=now)
         row = {**_row(changed), "changed_in": bump(connection, park_id, now)}
-        where = (_R.park_id == park_id, _R.id == record.definition.id)
-        connection.execute(update(RESOURCES).where(*where).values(row))
+        del row["id"]
+        key = {"key_park_id": park_id, "key_id": record.definition.id}
+        connection.execute(_CHANGE, {**row, **key})
         if changed.status is ResourceStatus.ACTIVE:
             _note_use(connection, park_id, changed)
         return changed
@@ -221,17 +250,12 @@ def listing(connection: Connection, park_id: str, member_id: str) -> list[str]:
 
 def taken_ids(connection: Connection, park_id: str, ids: Sequence[str]) -> list[str]:
     """Return those of some ids that a resource or aggregation has or had."""
-    tables = (RESOURCES, AGGREGATIONS)
-    query = union(
-        *(select(t.c.id).where(t.c.park_id == park_id, t.c.id.in_(list(ids))) for t in tables)
-    )
-    return sorted(connection.execute(query).scalars())
+    return sorted(connection.execute(_TAKEN, {"park_id": park_id, "ids": list(ids)}).scalars())
 
 
 def n_active(connection: Connection, park_id: str) -> int:
     """Return how many resources a park has in operation."""
-    query = select(func.count()).where(_R.park_id == park_id, _R.status == "active")
-    return connection.execute(query).scalar_one()
+    return connection.execute(_N_ACTIVE, {"park_id": park_id}).scalar_one()
 
 
 Resolved = tuple[ResourceDefinition, TemplateRef | None]
@@ -297,8 +321,8 @@ def _require_room(connection: Connection, park_id: str, n_new: int) -> None:
 def _require(
     connection: Connection, park_id: str, resource_id: str, seen_version: int
 ) -> ResourceRecord:
-    query = select(RESOURCES).where(_R.park_id == park_id, _R.id == resource_id)
-    row: RowMapping | None = connection.execute(query).mappings().one_or_none()
+    where = {"park_id": park_id, "id": resource_id}
+    row: RowMapping | None = connection.execute(_STANDING, where).mappings().one_or_none()
     if row is None:
         raise NotFoundError("resource", resource_id)
     record = resource_record(row)
@@ -327,14 +351,17 @@ def _row(record: ResourceRecord) -> dict[str, Any]:
 def _note_use(connection: Connection, park_id: str, record: ResourceRecord) -> None:
     if record.template is None:
         return
-    usage, id_ = TEMPLATE_USAGE.c, record.definition.id
-    values = {
-        "template_id": record.template.template_id,
-        "version": record.template.version,
+    ref, id_ = record.template, record.definition.id
+    now = {"new_id": ref.template_id, "new_version": ref.version}
+    key = {"key_park_id": park_id, "key_id": id_}
+    if record.version > 1 and connection.execute(_USE_NOW, {**now, **key}).rowcount:
+        return
+    row = {
+        "park_id": park_id,
+        "resource_id": id_,
+        "template_id": ref.template_id,
+        "version": ref.version,
+        "used_since": record.changed_at,
         "released_at": None,
     }
-    noted = update(TEMPLATE_USAGE).where(usage.park_id == park_id, usage.resource_id == id_)
-    if record.version > 1 and connection.execute(noted.values(values)).rowcount:
-        return
-    row = {"park_id": park_id, "resource_id": id_, "used_since": record.changed_at, **values}
-    connection.execute(insert(TEMPLATE_USAGE), row)
+    connection.execute(_USE, row)

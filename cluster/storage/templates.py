@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from cluster.storage.database import Database
 from cluster.storage.paging import holds_text, page_of
@@ -42,6 +42,12 @@ _MAX_NAMED = 5
 
 _TEMPLATES, _VERSIONS = RESOURCE_TEMPLATES.c, TEMPLATE_VERSIONS.c
 _VALIDATIONS, _USAGE = TEMPLATE_VALIDATIONS.c, TEMPLATE_USAGE.c
+
+_STANDING = select(RESOURCE_TEMPLATES).where(_TEMPLATES.id == bindparam("id"))
+_LOCKED = _STANDING.with_for_update()
+_VERSION = select(TEMPLATE_VERSIONS).where(
+    _VERSIONS.template_id == bindparam("template_id"), _VERSIONS.version == bindparam("version")
+)
 
 
 class SqlTemplates:
@@ -256,20 +262,16 @@ def require_version(connection: Connection, template_id: str, version: int) -> T
     Raises:
         NotFoundError: there is none.
     """
-    query = select(TEMPLATE_VERSIONS).where(
-        _VERSIONS.template_id == template_id, _VERSIONS.version == version
-    )
-    row = connection.execute(query).mappings().one_or_none()
+    where = {"template_id": template_id, "version": version}
+    row = connection.execute(_VERSION, where).mappings().one_or_none()
     if row is None:
         raise NotFoundError("template version", f"{template_id}/{version}")
     return _value(row, TemplateVersion)
 
 
 def _row(connection: Connection, template_id: str, *, locked: bool) -> RowMapping | None:
-    query = select(RESOURCE_TEMPLATES).where(_TEMPLATES.id == template_id)
-    if locked:
-        query = query.with_for_update()
-    return connection.execute(query).mappings().one_or_none()
+    query = _LOCKED if locked else _STANDING
+    return connection.execute(query, {"id": template_id}).mappings().one_or_none()
 
 
 def _value(row: Mapping[str, Any] | RowMapping, type_: type[T]) -> T:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from controllers.aggregation.realtime import RealtimeFigures
 from controllers.kernel.wire import Wire
 
 
@@ -99,5 +100,13 @@ class RecordSink(Protocol):
 
         Raises:
             StorageUnavailableError: nothing was given up.
+        """
+        ...
+
+    def write_figures(self, figures: Sequence[RealtimeFigures]) -> None:
+        """Store the last figures of aggregates, in place of those before.
+
+        Raises:
+            StorageUnavailableError: nothing was stored; newer ones will come.
         """
         ...
