@@ -38,6 +38,7 @@ _AGGREGATE_TOPICS = aggregate_state_topic("+")
 _ALARM_TOPICS = alarm_topic("+")
 _ALARM_PREFIX = alarm_topic("")
 _RESOURCE_PREFIX = resource_state_topic("")
+_AGGREGATE_PREFIX = aggregate_state_topic("")
 _DRAIN_LIMIT = 512
 
 
@@ -130,7 +131,10 @@ class MqttLiveView:
             if message.topic.startswith(_ALARM_PREFIX):
                 self._take_alarm(message)
                 return
-            if not message.payload:
+            if not message.n_bytes:
+                # It was retired or taken from work.
+                self._resources.pop(message.topic.removeprefix(_RESOURCE_PREFIX), None)
+                self._aggregates.pop(message.topic.removeprefix(_AGGREGATE_PREFIX), None)
                 return
             if message.topic.startswith(_RESOURCE_PREFIX):
                 resource = message.decode(ResourceState)

@@ -19,6 +19,7 @@ from actors.alarms import AlarmActor
 from actors.devices import DevicesActor
 from actors.fleet import FleetActor
 from actors.historian import HistorianActor
+from actors.links.clearing import clear_state
 from actors.optimizer import OptimizerActor
 from actors.outside import Outside
 from actors.recorder import RecorderActor
@@ -125,7 +126,7 @@ class Supervisor:
         if steps:
             await asyncio.to_thread(store.commit, self._epoch, encode(self._digests), [])
         self._converged.set()
-        await self._apply_kills(registry)
+        await self._apply_kills(registry, park)
 
     async def _restored(self) -> ActorStore:
         # What each live actor was built from is remembered, or a definition that changed while no
@@ -159,6 +160,8 @@ class Supervisor:
         if step.kind is StepKind.STOP:
             await self._stop_actor(step.name)
             self._digests.pop(step.name, None)
+            if step.name not in wanted_actors(park):
+                await clear_state(self._outside.mqtt, step.name)
         else:
             await self._start_in_turn(step.name, park)
             self._digests[step.name] = wanted_actors(park)[step.name]
@@ -222,8 +225,10 @@ class Supervisor:
             class_, name, park.id, definition, homes, outside.mqtt, outside.open_store
         )
 
-    async def _apply_kills(self, registry: ParkRegistry) -> None:
-        wanted = await asyncio.to_thread(registry.killed)
+    async def _apply_kills(self, registry: ParkRegistry, park: ParkDefinition) -> None:
+        # A retired resource keeps its switch, in case a park file brings it back.
+        known = {resource.id for resource in park.resources}
+        wanted = await asyncio.to_thread(registry.killed) & known
         for resource_id in sorted(wanted - self._kills_applied):
             name = resource_actor(resource_id)
             await runtime.call(runtime.find(name), "kill", SUPERVISOR, "wanted stop", actor_id=name)
