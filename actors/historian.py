@@ -127,6 +127,7 @@ class HistorianActor:
         """Return what a supervisor and a metrics page want to know."""
         return {
             "ready": self._writer is not None and not self._problem,
+            "pid": os.getpid(),
             "problem": self._problem or self._tending_problem,
             "waiting": len(self._waiting),
             "slowest_flush_s": self._slowest_flush_s,
@@ -141,7 +142,7 @@ class HistorianActor:
         await self._flush()
         self._tending.shutdown(wait=False, cancel_futures=True)
         if self._writer is not None:
-            await asyncio.to_thread(self._writer.close)
+            await asyncio.to_thread(self._writer.rotate)
 
     async def _follow(self) -> None:
         while True:

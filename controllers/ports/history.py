@@ -43,15 +43,11 @@ class HistoryWriter(Protocol):
         ...
 
     def rotate(self) -> None:
-        """Let ``tend`` have what was appended so far."""
+        """End what is being written, for ``tend`` or a successor to go on with."""
         ...
 
     def tend(self, now: datetime) -> None:
         """Make files that are quick to read, roll up finished days, remove what is too old."""
-        ...
-
-    def close(self) -> None:
-        """Close in order."""
         ...
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from actors import historian as historian_module
+from actors import runtime
 from actors.historian import HistorianActor
 from actors.links.mqtt import MqttSession
 from cluster.storage.history.opening import open_history_writer
@@ -20,7 +23,7 @@ from cluster.storage.history.writing import HistoryFiles
 from controllers.control.contract import Backfill, Telemetry, topic
 from controllers.history.buckets import STORED, Buckets
 from controllers.history.samples import Sample
-from controllers.kernel.errors import StorageUnavailableError
+from controllers.kernel.errors import ActorUnavailableError, StorageUnavailableError
 from controllers.kernel.states import (
     Quality,
     aggregate_state_topic,
@@ -236,6 +239,40 @@ async def test_while_the_disk_is_full_the_newest_wait_and_health_says_so(
     assert (await actor.health())["ready"] is True
     buckets = ask(tmp_path, "resource-bess1", edges_us(43200, 43203, 43210))
     assert list(buckets.columns["n_samples"]) == [0.0, 5.0]
+
+
+@pytest.mark.cluster
+async def test_it_lives_as_an_actor_and_a_killed_one_loses_nothing_that_was_written(
+    ray_cluster: str, mosquitto: Broker, plant: MqttSession, tmp_path: Path
+) -> None:
+    handle = runtime.spawn(
+        HistorianActor,
+        "historian",
+        "park1",
+        frozenset(),
+        mosquitto.settings,
+        partial(open_history_writer, str(tmp_path / "history"), SETTINGS),
+        SETTINGS,
+    )
+
+    async def has(**counts: int) -> bool:
+        try:
+            health = await runtime.call(handle, "health", deadline_s=30)
+        except ActorUnavailableError:
+            return False
+        return all(health[name] >= n for name, n in counts.items())
+
+    await eventually(lambda: has(mqtt_up=1), within_s=45)
+    await say(plant, NOW, 1)
+    await eventually(lambda: has(written=1), within_s=15)
+    os.kill((await runtime.call(handle, "health"))["pid"], signal.SIGKILL)
+    await eventually(lambda: has(mqtt_up=1, written=1), within_s=45)
+    await say(plant, NOW + SECOND, 2)
+    await eventually(lambda: has(written=2), within_s=15)
+    await runtime.call(handle, "stop")
+    runtime.kill("historian")
+    buckets = ask(tmp_path, "resource-bess1", edges_us(43200, 43260))
+    assert buckets.columns["n_samples"][0] == 2
 
 
 async def _with_problem(actor: HistorianActor) -> dict[str, object] | None:

@@ -40,7 +40,7 @@ def clock() -> ManualClock:
 def files(tmp_path: Path, clock: ManualClock) -> Iterator[HistoryFiles]:
     opened = HistoryFiles(tmp_path / "history", SETTINGS, clock)
     yield opened
-    opened.close()
+    opened.rotate()
 
 
 def settle(files: HistoryFiles) -> None:

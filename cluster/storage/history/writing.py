@@ -39,7 +39,6 @@ from cluster.storage.history.streams import Stream, finished_streams, read_strea
 from controllers.history.buckets import STORED, US_PER_S, Buckets, Tally
 from controllers.history.resample import resample
 from controllers.history.samples import Sample, to_us
-from controllers.kernel.errors import ParkgridError
 from controllers.kernel.timebase import Clock
 from controllers.ports.history import HistorySettings
 
@@ -114,12 +113,6 @@ class HistoryFiles:
                     self._merge(day, group, is_over=self._is_over(day, now))
             self._roll_up(now)
             self._expire(now)
-
-    def close(self) -> None:
-        """Turn what was appended into parts and let go of the stream."""
-        self.rotate()
-        with suppress(ParkgridError):
-            self.settle()
 
     def _new_name(self) -> str:
         return f"{to_us(self._clock.now()):020d}-{os.getpid()}"

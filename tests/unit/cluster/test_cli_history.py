@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Path:
     begin = SystemClock().now().replace(microsecond=0) - timedelta(seconds=60)
     writer = open_history_writer(str(made.history), HistorySettings())
     writer.append([make_row(begin + timedelta(seconds=n), 12.5) for n in range(10)])
-    writer.close()
+    writer.rotate()
     return made.path
 
 
