@@ -1,4 +1,4 @@
-"""A year of one resource at one minute, from the roll-ups; and what the historian's writer takes.
+"""A year of one resource at one minute, from the roll-ups; and what the historian takes.
 
 The year is asked of the API in process: admission, files, columns and encoding, without the
 network; processor time stands beside the time taken, since a busy machine stretches the latter. Its
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
+from actors.historian import HistorianActor
 from cluster.storage.history.layout import MINUTE_SCHEMA, MINUTE_US, Folder, write_table
+from cluster.storage.history.opening import open_history_writer
 from cluster.storage.history.writing import HistoryFiles
 from controllers.history.buckets import STORED
 from controllers.history.samples import to_us
@@ -29,11 +32,14 @@ from controllers.ports.history import HistorySettings
 from serve_apps.web.deps import ApiSettings
 from tests.benchmarks.figures import figure, quantiles, report
 from tests.support.api_world import World, open_world
+from tests.support.broker import Broker
 from tests.support.history import make_row
+from tests.support.waiting import eventually
 
 _YEAR = datetime(2025, 1, 1, tzinfo=UTC)
 _RESOURCES = ("bess1", "pv1", "ev1", "chp1")
 _N_ASKED = 15
+_SETTLE_S = 3.0
 _N_RESOURCES = 100
 _RATE_HZ = 10
 
@@ -120,6 +126,45 @@ def write_samples(path: Path, n_seconds: int) -> dict[str, Any]:
     }
 
 
+async def _is_up(historian: HistorianActor) -> bool:
+    return bool((await historian.health())["mqtt_up"])
+
+
+async def follow(folder: Path, n_seconds: int) -> dict[str, Any]:
+    """Return how the historian keeps up with a hundred resources at 10 Hz, through a broker."""
+    broker = Broker("mosquitto", folder)
+    broker.start()
+    path = folder / "followed"
+    historian = HistorianActor(
+        "park1",
+        frozenset(),
+        broker.settings,
+        partial(open_history_writer, str(path), HistorySettings()),
+        HistorySettings(),
+    )
+    try:
+        await eventually(lambda: _is_up(historian), within_s=15.0)
+        begun_cpu = time.process_time()
+        arguments = ("-m", "tests.benchmarks.historian_load", str(broker.port), str(n_seconds))
+        load = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await load.communicate()
+        cpu_s = time.process_time() - begun_cpu
+        await asyncio.sleep(_SETTLE_S)
+        health = await historian.health()
+    finally:
+        await historian.stop()
+        broker.kill()
+    return {
+        "published": int(told),
+        "written": health["written"],
+        "overflowed": figure(float(health["mqtt_overflowed"]), "states", must=0.0),
+        "core_share": figure(cpu_s / n_seconds, "cores"),
+        "slowest_flush": figure(float(health["slowest_flush_s"]), "s"),
+    }
+
+
 async def main(*, smoke: bool) -> None:
     """Print the figures."""
     n_months = 1 if smoke else 12
@@ -137,6 +182,7 @@ async def main(*, smoke: bool) -> None:
                 for format_ in ("json", "csv", "arrow")
             }
         figures["writer"] = write_samples(Path(folder) / "busy", 5 if smoke else 300)
+        figures["historian"] = await follow(Path(folder), 3 if smoke else 30)
     report(figures)
 
 
