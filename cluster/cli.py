@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cluster.cli_api import add_to
 from cluster.cli_common import HomeOption, explained
 from cluster.cli_day import ManyValues, day
 from cluster.cli_solve import solve
@@ -173,6 +174,7 @@ def rotate_secrets(home: HomeOption = None) -> None:
     rotate_seal_keys(load_settings(home=home))
 
 
+add_to(app)
 app.command(cls=ManyValues)(explained(day))
 app.command()(explained(solve))
 

@@ -1,0 +1,24 @@
+"""What a client's call may raise; the problem document comes with it."""
+
+from __future__ import annotations
+
+from controllers.kernel.errors import PermanentError, TemporaryError
+from serve_apps.web.problems import ProblemDocument
+
+
+class RefusedByServerError(PermanentError):
+    """The server refused; repeating the same call cannot succeed."""
+
+    def __init__(self, problem: ProblemDocument) -> None:
+        super().__init__(f"{problem.status} {problem.title}: {problem.detail}")
+        self.problem = problem
+
+
+class ServerUnavailableError(TemporaryError):
+    """The server could not be reached, or not now; ``problem`` is None if it did not answer."""
+
+    def __init__(
+        self, message: str, problem: ProblemDocument | None = None, *, retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.problem = problem
