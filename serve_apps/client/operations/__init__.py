@@ -2,10 +2,12 @@
 
 from serve_apps.client.operations.accounts import AccountsCalls
 from serve_apps.client.operations.aggregations import AggregationsCalls
+from serve_apps.client.operations.alarms import AlarmsCalls
 from serve_apps.client.operations.by_hand import ByHandCalls
 from serve_apps.client.operations.devices import DevicesCalls
 from serve_apps.client.operations.dispatch import DispatchCalls
 from serve_apps.client.operations.history import HistoryCalls
+from serve_apps.client.operations.maintenance import MaintenanceCalls
 from serve_apps.client.operations.park import ParkCalls
 from serve_apps.client.operations.resources import ResourcesCalls
 from serve_apps.client.operations.session import SessionCalls
@@ -19,7 +21,9 @@ class AllCalls(
     AggregationsCalls,
     DispatchCalls,
     ByHandCalls,
+    AlarmsCalls,
     DevicesCalls,
+    MaintenanceCalls,
     TemplatesCalls,
     HistoryCalls,
     SessionCalls,

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from controllers.devices.commands import DeviceCommand
+from controllers.devices.configuration import ConfigurationVersion
 from controllers.devices.registration import Device
 from controllers.devices.reports import FirmwareChange
 from serve_apps.client.transport import Transport, part
-from serve_apps.devices.bodies import DeviceChangeBody, RegisterBody, RotateBody
+from serve_apps.devices.bodies import (
+    ConfigurationBody,
+    DeviceChangeBody,
+    ManageBody,
+    RegisterBody,
+    RestoreBody,
+    RotateBody,
+)
 from serve_apps.devices.views import (
+    ConfigurationPage,
+    ConfigurationView,
+    ConnectivityList,
     DeviceAccountList,
     DeviceAccountView,
+    DeviceCommandPage,
     DevicePage,
     DeviceView,
     FirmwareChangePage,
@@ -176,3 +189,120 @@ class DevicesCalls(Transport):
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def get_configuration(self, device_id: str) -> ConfigurationView:
+        """Return what a device should be set to, and which version it says it runs."""
+        return self.call(
+            ConfigurationView, "GET", f"/api/vpp/devices/{part(device_id)}/configuration"
+        )
+
+    def put_configuration(
+        self,
+        device_id: str,
+        body: ConfigurationBody | Mapping[str, object],
+        *,
+        version: int | None = None,
+    ) -> ConfigurationVersion:
+        """Make the next version of a configuration; ``If-Match: "0"`` makes the first."""
+        return self.call(
+            ConfigurationVersion,
+            "PUT",
+            f"/api/vpp/devices/{part(device_id)}/configuration",
+            body=body,
+            version=version,
+        )
+
+    def roll_back_configuration(
+        self,
+        device_id: str,
+        body: RestoreBody | Mapping[str, object],
+        *,
+        key: str | None = None,
+        version: int | None = None,
+    ) -> ConfigurationVersion:
+        """Make the next version a copy of an earlier one."""
+        return self.call(
+            ConfigurationVersion,
+            "POST",
+            f"/api/vpp/devices/{part(device_id)}/configuration/rollback",
+            body=body,
+            key=key,
+            keyed=True,
+            version=version,
+        )
+
+    def list_configurations(
+        self, device_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> ConfigurationPage:
+        """Return all versions of a device's configuration, newest first."""
+        return self.call(
+            ConfigurationPage,
+            "GET",
+            f"/api/vpp/devices/{part(device_id)}/configurations",
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def each_configurations(
+        self, device_id: str, *, limit: int | None = None
+    ) -> Iterator[ConfigurationVersion]:
+        """Yield the items of all pages of ``list_configurations``."""
+        cursor: str | None = None
+        while True:
+            page = self.list_configurations(device_id, limit=limit, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def manage_device(
+        self, device_id: str, body: ManageBody | Mapping[str, object], *, key: str | None = None
+    ) -> DeviceCommand:
+        """Ask a device to identify itself."""
+        return self.call(
+            DeviceCommand,
+            "POST",
+            f"/api/vpp/devices/{part(device_id)}/commands",
+            body=body,
+            key=key,
+            keyed=True,
+        )
+
+    def list_device_commands(
+        self, device_id: str, *, limit: int | None = None, cursor: str | None = None
+    ) -> DeviceCommandPage:
+        """Return a device's management commands, newest first."""
+        return self.call(
+            DeviceCommandPage,
+            "GET",
+            f"/api/vpp/devices/{part(device_id)}/commands",
+            query={"limit": limit, "cursor": cursor},
+        )
+
+    def each_device_commands(
+        self, device_id: str, *, limit: int | None = None
+    ) -> Iterator[DeviceCommand]:
+        """Yield the items of all pages of ``list_device_commands``."""
+        cursor: str | None = None
+        while True:
+            page = self.list_device_commands(device_id, limit=limit, cursor=cursor)
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def get_device_command(self, device_id: str, command_id: str) -> DeviceCommand:
+        """Return one management command with where it stands and what the device said."""
+        return self.call(
+            DeviceCommand, "GET", f"/api/vpp/devices/{part(device_id)}/commands/{part(command_id)}"
+        )
+
+    def get_connectivity(
+        self, device_id: str, *, from_day: str | None = None, to_day: str | None = None
+    ) -> ConnectivityList:
+        """Return a device's connectivity per UTC day; by default of the last 30 days."""
+        return self.call(
+            ConnectivityList,
+            "GET",
+            f"/api/vpp/devices/{part(device_id)}/connectivity",
+            query={"from_day": from_day, "to_day": to_day},
+        )
