@@ -61,6 +61,14 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "usage": ("get_usage", "Show who uses it: TEMPLATE."),
         "validate": ("validate_configuration", "Check: TEMPLATE parameters={...}"),
     },
+    "alarms": {
+        "list": ("list_alarms", "List alarms: state= severity= subject="),
+        "show": ("get_alarm", "Show an alarm with its history: ALARM."),
+        "acknowledge": ("acknowledge_alarm", "Acknowledge: ALARM note="),
+        "shelve": ("shelve_alarm", "Shelve: ALARM duration_s= reason="),
+        "clear": ("clear_alarm", "Clear: ALARM reason="),
+        "rules": ("list_alarm_rules", "List the rules."),
+    },
     "devices": {
         "list": ("list_devices", "List devices."),
         "show": ("get_device", "Show a device: DEVICE."),

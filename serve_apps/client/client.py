@@ -8,6 +8,7 @@ import msgspec
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 
+from controllers.alarms.lifecycle import Alarm
 from controllers.kernel.wire import encode
 from serve_apps.client.errors import ServerUnavailableError
 from serve_apps.client.operations import AllCalls
@@ -22,6 +23,8 @@ class LiveMessage(LivePictureView):
 
     type: str
     """``snapshot`` or ``delta``; a delta without states is the heartbeat."""
+    alarms: list[Alarm] = []
+    """Standing alarms in the snapshot, then those that changed."""
 
 
 class Client(AllCalls):

@@ -26,6 +26,8 @@ _ACTOR_FIGURES = (
     ("gap_frac", "parkgrid_plan_gap_ratio", False, "Proven distance from the optimum."),
     ("degraded", "parkgrid_plan_degraded", False, "1 while an older plan is followed."),
     ("plans", "parkgrid_plans", True, "Plans made."),
+    ("waiting", "parkgrid_history_samples_waiting", False, "Samples not yet in a file."),
+    ("alarms_overflowed", "parkgrid_alarms_overflowed", True, "Alarms beyond what is kept."),
     ("stored", "parkgrid_records_stored", True, "Records brought into the database."),
 )
 
@@ -129,6 +131,16 @@ class PlantGauges(Collector):
         yield _by("parkgrid_breakers_open", "Circuit breakers open.", "dependency", counts)
         waiting = {name: n_waiting() for name, n_waiting in self._deps.queues.items()}
         yield _by("parkgrid_queue_depth", "Waiting in a queue of the API.", "queue", waiting)
+        alarms = Counter(
+            (str(alarm.severity), str(alarm.state))
+            for alarm in list(self._deps.live.alarms.values())
+        )
+        standing = GaugeMetricFamily(
+            "parkgrid_alarms", "Standing alarms.", labels=["severity", "state"]
+        )
+        for labels, n in alarms.items():
+            standing.add_metric(labels, n)
+        yield standing
         yield _by("parkgrid_stream_clients", "WebSocket clients.", "", self._n_clients)
 
 
