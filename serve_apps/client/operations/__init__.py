@@ -3,6 +3,7 @@
 from serve_apps.client.operations.accounts import AccountsCalls
 from serve_apps.client.operations.aggregations import AggregationsCalls
 from serve_apps.client.operations.alarms import AlarmsCalls
+from serve_apps.client.operations.approvals import ApprovalsCalls
 from serve_apps.client.operations.by_hand import ByHandCalls
 from serve_apps.client.operations.devices import DevicesCalls
 from serve_apps.client.operations.dispatch import DispatchCalls
@@ -28,6 +29,7 @@ class AllCalls(
     HistoryCalls,
     SessionCalls,
     AccountsCalls,
+    ApprovalsCalls,
     SystemCalls,
 ):
     """Every operation of the document."""
