@@ -203,8 +203,8 @@ class SqlAlarms:
 
         return await self._database.read(read)
 
-    async def counts(self) -> AlarmCounts:
-        """Return how many stand."""
+    async def counts(self, within: list[str] | None) -> AlarmCounts:
+        """Return how many stand; of these subjects only, if any are named."""
         columns = ALARMS.c
         grouped = columns.group_id.is_not(None)
         query = (
@@ -212,6 +212,8 @@ class SqlAlarms:
             .where(columns.is_standing)
             .group_by(columns.severity, columns.state, grouped)
         )
+        if within is not None:
+            query = query.where(columns.subject_id.in_(within))
 
         def read(connection: Connection) -> AlarmCounts:
             return _counted([tuple(row) for row in connection.execute(query)])
@@ -233,6 +235,8 @@ def _filtered(wanted: AlarmFilter) -> Select[Any]:
     for column, value in tests.items():
         if value is not None:
             query = query.where(column == value)
+    if wanted.within is not None:
+        query = query.where(columns.subject_id.in_(wanted.within))
     if wanted.from_at is not None:
         query = query.where(columns.raised_at >= wanted.from_at)
     if wanted.to_at is not None:

@@ -49,6 +49,8 @@ class AlarmFilter(Wire):
     """Raised at or after."""
     to_at: datetime | None = None
     """Raised before."""
+    within: list[str] | None = None
+    """Subjects whose alarms alone exist for the caller."""
 
 
 class AlarmStepView(Wire):
@@ -152,8 +154,8 @@ class AlarmStore(Protocol):
         """Return an alarm with its history."""
         ...
 
-    async def counts(self) -> AlarmCounts:
-        """Return how many stand."""
+    async def counts(self, within: list[str] | None) -> AlarmCounts:
+        """Return how many stand; of these subjects only, if any are named."""
         ...
 
 

@@ -29,6 +29,7 @@ from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import Cursor, Limit, PathId, Sort, page_request
 from serve_apps.web.permissions import Operation
 from serve_apps.web.records import audited
+from serve_apps.web.scope import alarm_subject
 from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 
 _ROOT = f"{PREFIX}/alarms"
@@ -40,10 +41,11 @@ Subject = Annotated[str | None, Query(pattern=r"^(group:)?[a-z0-9][a-z0-9_-]{0,6
 AlarmOrRule = Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
-@router.get("", **answers(AlarmPage, Operation.ALARM_READ, 422, 503))
+@router.get("", **answers(AlarmPage, Operation.ALARM_READ, 422, 503, in_scope=True))
 async def list_alarms(
     *,
     deps: Deps,
+    caller: Caller,
     state: AlarmState | None = None,
     standing: bool | None = None,
     severity: Severity | None = None,
@@ -70,20 +72,23 @@ async def list_alarms(
         group_id=group,
         from_at=from_,
         to_at=to,
+        within=_within(caller),
     )
     page = await deps.alarms.alarms(wanted, page_request(limit, sort, cursor))
     return respond(AlarmPage(items=page.items, next_cursor=page.next_cursor))
 
 
-@router.get("/counts", **answers(AlarmCounts, Operation.ALARM_READ, 503))
-async def count_alarms(deps: Deps) -> Response:
+@router.get("/counts", **answers(AlarmCounts, Operation.ALARM_READ, 503, in_scope=True))
+async def count_alarms(deps: Deps, caller: Caller) -> Response:
     """Return how many alarms stand."""
-    return respond(await deps.alarms.counts())
+    return respond(await deps.alarms.counts(_within(caller)))
 
 
 @router.post(
     "/acknowledge",
-    **answers(BulkAcknowledgement, Operation.ALARM_ACKNOWLEDGE, 400, 413, 415, 422, 503),
+    **answers(
+        BulkAcknowledgement, Operation.ALARM_ACKNOWLEDGE, 400, 413, 415, 422, 503, in_scope=True
+    ),
 )
 async def acknowledge_alarms(body: BulkNoteBody, deps: Deps, caller: Caller) -> Response:
     """Take note of several alarms; each is told apart. Repeating it changes nothing more."""
@@ -91,6 +96,8 @@ async def acknowledge_alarms(body: BulkNoteBody, deps: Deps, caller: Caller) -> 
 
     async def one(alarm_id: str) -> AlarmActOutcome:
         try:
+            if caller.reach is not None and not caller.sees(await alarm_subject(deps, alarm_id)):
+                raise NotFoundError("alarm", alarm_id)
             alarm = await deps.alarm_desk.acknowledge(alarm_id, caller.username, body.note)
         except ParkgridError as error:
             return AlarmActOutcome(alarm_id=alarm_id, done=False, state=None, detail=str(error))
@@ -107,6 +114,11 @@ async def acknowledge_alarms(body: BulkNoteBody, deps: Deps, caller: Caller) -> 
 async def get_alarm(alarm_id: PathId, deps: Deps) -> Response:
     """Return an alarm with its history and every notice that was sent of it."""
     return respond(await deps.alarms.alarm(alarm_id))
+
+
+def _within(caller: Principal) -> list[str] | None:
+    reach = caller.reach
+    return None if reach is None else sorted(reach.resources | reach.aggregates)
 
 
 class Acting:

@@ -28,7 +28,7 @@ _ROOT = f"{PREFIX}/alarm-rules"
 router = APIRouter(prefix=PREFIX, tags=["alarms"], route_class=GuardedRoute)
 
 
-@router.get("/alarm-signals", **answers(SignalList, Operation.ALARM_READ))
+@router.get("/alarm-signals", **answers(SignalList, Operation.ALARM_READ, in_scope=True))
 async def list_alarm_signals() -> Response:
     """Return what a rule may watch."""
     items = [

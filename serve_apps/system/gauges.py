@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controllers.alarms.lifecycle import AlarmState
+from controllers.alarms.rules import Severity
 from controllers.ports.health import Health
 from serve_apps.web.deps import ApiDeps
 from serve_apps.web.problems import CheckView
@@ -50,6 +52,7 @@ class PlantGauges(Collector):
         """Yield all families; those without a sample too, so that their names are known."""
         yield from self._resources()
         yield from self._aggregates()
+        yield from self._alarms()
         yield from self._actors()
         yield from self._system()
 
@@ -108,6 +111,16 @@ class PlantGauges(Collector):
                 target.add_metric([state.id], state.target_kw)
                 error.add_metric([state.id], state.target_kw - state.power_kw)
         yield from (power, target, error, coverage)
+
+    def _alarms(self) -> Iterable[Metric]:
+        # A group speaks for its members.
+        alarms = [a for a in self._deps.live.alarms.values() if a.group_id is None]
+        severities = Counter({severity.value: 0 for severity in Severity})
+        severities.update(alarm.severity.value for alarm in alarms)
+        yield _by("parkgrid_alarms_standing", "Standing alarms.", "severity", severities)
+        n_open = sum(alarm.state is AlarmState.UNACKNOWLEDGED for alarm in alarms)
+        name, help_ = "parkgrid_alarms_unacknowledged", "Active, nobody took note."
+        yield _by(name, help_, "", _one(n_open))
 
     def _actors(self) -> Iterable[Metric]:
         healths = self.healths

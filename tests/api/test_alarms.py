@@ -322,3 +322,26 @@ async def test_the_stream_tells_standing_alarms_and_then_changes(world: World) -
         while not (delta := await socket.hear())["alarms"]:
             pass
         assert json.dumps(delta["alarms"]).count("acknowledged") >= 1
+
+
+async def test_a_caller_confined_to_a_part_sees_and_acts_on_its_alarms_only(world: World) -> None:
+    inside, outside = await raised(world, "bess1", "r2")
+    headers = world.auth("part")
+
+    async def listed(path: str) -> dict[str, Any]:
+        body: dict[str, Any] = (await world.client.get(path, headers=headers)).json()
+        return body
+
+    assert [a["id"] for a in (await listed(ALARMS))["items"]] == [inside.id]
+    assert (await listed(f"{ALARMS}/counts"))["standing"] == 1
+    beyond = await world.client.get(f"{ALARMS}/{outside.id}", headers=headers)
+    assert_problem(beyond, 404, "not-found")
+    ids = {"ids": [inside.id, outside.id]}
+    bulk = await world.client.post(f"{ALARMS}/acknowledge", json=ids, headers=headers)
+    assert [item["done"] for item in bulk.json()["items"]] == [True, False]
+    for alarm, status in ((inside, 200), (outside, 404)):
+        path = f"{ALARMS}/{alarm.id}/acknowledge"
+        answer = await world.client.post(path, json={}, headers=headers)
+        assert answer.status_code == status
+    rules = await world.client.get(RULES, headers=headers)
+    assert_problem(rules, 403, "forbidden")

@@ -293,7 +293,7 @@ async def test_alarms_are_filtered_sorted_paged_and_counted(
     assert len(await found(rule_id="low", from_at=begin_at)) == 2
     assert len(await found(to_at=begin_at)) == 2
     assert len(await found(severity="low")) == 3
-    counts = await store.counts()
+    counts = await store.counts(None)
     assert (counts.standing, counts.unacknowledged, counts.grouped) == (5, 5, 0)
     assert counts.by_severity == {"high": 2, "low": 3}
 
@@ -305,8 +305,11 @@ async def test_members_of_a_group_are_counted_apart_and_found_by_it(
     run.set(*run.ids, power_kw=100.0)
     run.run(10)
     sink.write(outbox(run))
-    counts = await store.counts()
+    counts = await store.counts(None)
     assert (counts.standing, counts.grouped) == (1, 8)
+    assert (await store.counts(["r1", "r2"])).grouped == 2
+    part = AlarmFilter(within=["r1"])
+    assert len((await store.alarms(part, PageRequest())).items) == 1
     group_id = run.alarm("group:hot").id
     page = await store.alarms(AlarmFilter(group_id=group_id), PageRequest(limit=200))
     assert len(page.items) == 8

@@ -65,14 +65,19 @@ class AlarmCycles:
     Args:
         rules: in force from the start.
         resources: how many, named ``r1`` and so on.
+        also: ids of further ones, before those.
         channels: that can be used.
     """
 
     def __init__(
-        self, *rules: Rule, resources: int = 1, channels: tuple[ChannelRate, ...] = (channel(),)
+        self,
+        *rules: Rule,
+        resources: int = 1,
+        also: tuple[str, ...] = (),
+        channels: tuple[ChannelRate, ...] = (channel(),),
     ) -> None:
         self.now: datetime = NOW
-        self.ids = [f"r{n + 1}" for n in range(resources)]
+        self.ids = [*also, *(f"r{n + 1}" for n in range(resources))]
         self._source = SequentialIds()
         self._seq = 0
         self.states: dict[str, ResourceState] = {}

@@ -168,7 +168,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
         _open_history(clock) as (past, history),
     ):
         await insert_accounts(database, users)
-        desk = LogicDesk(AlarmCycles(resources=8), _recorder(database))
+        desk = LogicDesk(AlarmCycles(resources=2, also=("bess1",)), _recorder(database))
         deps = ApiDeps(
             park=assets.park,
             live=live,
