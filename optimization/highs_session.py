@@ -94,9 +94,10 @@ class Session:
         """Lower the upper bound of columns, until ``free``."""
         self._bounds(columns, np.minimum(self.lower[columns], upper), upper)
 
-    def free(self) -> None:
-        """Give all columns their own bounds again."""
-        self._bounds(np.arange(len(self.lower)), self.lower, self.upper)
+    def free(self, columns: IntArray | None = None) -> None:
+        """Give columns, by default all, their own bounds again."""
+        columns = np.arange(len(self.lower)) if columns is None else columns
+        self._bounds(columns, self.lower[columns], self.upper[columns])
 
     def contradiction(self, *, time_limit_s: float) -> tuple[IntArray, IntArray] | None:
         """Return rows and columns of an irreducible contradiction of the relaxation.

@@ -1,10 +1,11 @@
 """The way to an answer by a deadline: relax, round, separate what runs both ways, search, explain.
 
 Stores first get no binaries. The relaxation gives a bound and a point near which good commitments
-lie: what is whole there is fixed and the rest searched; only when that is not good enough the
-whole model is. Where the solution takes and gives at the same instant (negative prices make burning
-energy attractive) each store is first held to its net direction, and only when that costs more than
-the gap allows binaries are added at those steps. Every bound stays valid for the rounds after.
+lie: a dive rounds it step by step; where that leads nowhere, what is whole is fixed and the rest
+searched; only when neither is good enough the whole model is. Where the solution takes and gives at
+the same instant (negative prices make burning energy attractive) each store is first held to its
+net direction, and only when that costs more than the gap allows binaries are added at those steps.
+Every bound stays valid for the rounds after.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from optimization.dispatch.sparse.extract import (
     point_mw,
     schedules,
 )
+from optimization.dive import dive
 from optimization.highs import Ended
 from optimization.highs_session import Progress, Session, Watch, fractional
 
@@ -159,14 +161,24 @@ class _Search:
             self._offer(draft, session, relaxed.values)
             return relaxed.values
         self._follow_previous(draft, session)
-        values = self._search_near(draft, session, relaxed.values)
+        if self.best is not None and self._close():
+            return self.best.values
+        values = self._dive(draft, session, relaxed.values)
+        if values is None and not session.stopped:
+            values = self._search_near(draft, session, relaxed.values)
         if self._close() or session.stopped:
             return values
-        start = values if self.best is None or self.best.draft is not draft else self.best.values
+        return self._search_all(draft, session, values)
+
+    def _search_all(
+        self, draft: Draft, session: Session, values: FloatArray | None
+    ) -> FloatArray | None:
+        """Search the whole model from the best so far."""
+        here = self.best is not None and self.best.draft is draft
         whole = session.search(
             time_limit_s=(1 - _RESERVED_FRAC) * self.left_s(),
             gap_frac=self.gap_frac,
-            start=start,
+            start=self.best.values if self.best is not None and here else values,
         )
         if whole.ended is Ended.INFEASIBLE:
             self.contradicts = self.best is None
@@ -176,6 +188,18 @@ class _Search:
             return values
         self._offer(draft, session, whole.values)
         return whole.values
+
+    def _dive(self, draft: Draft, session: Session, relaxed: FloatArray) -> FloatArray | None:
+        """Round the relaxation step by step."""
+        worst = np.inf if self.best is None else self.best.cost
+        values = dive(session, relaxed, worst_cost=worst, due=self._share_due())
+        if values is not None:
+            self._offer(draft, session, values)
+        return values
+
+    def _share_due(self) -> float:
+        """Return until when a part of the search may take."""
+        return time.perf_counter() + _LOCAL_FRAC * self.left_s()
 
     def _search_near(
         self, draft: Draft, session: Session, relaxed: FloatArray
@@ -203,10 +227,10 @@ class _Search:
             states = self.previous.running(names, draft.start_h, draft.end_h)
             free = (session.lower[columns] < session.upper[columns]) & ~np.isnan(states)
             session.fix(columns[free], states[free])
-        followed = session.search(time_limit_s=_LOCAL_FRAC * self.left_s(), gap_frac=self.gap_frac)
+        followed = session.relax(time_limit_s=_LOCAL_FRAC * self.left_s())
+        if followed.ended is Ended.OPTIMAL:
+            self._dive(draft, session, followed.values)
         session.free()
-        if followed.values.size:
-            self._offer(draft, session, followed.values)
 
     def _rescue(self, draft: Draft, session: Session) -> FloatArray | None:
         """Take any feasible point when not even the relaxation was solved in time."""
