@@ -31,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(users, name="user")
+audits = typer.Typer(help="The log of who did what.", no_args_is_help=True)
+app.add_typer(audits, name="audit")
 stored_secrets = typer.Typer(help="Secrets that are stored sealed.", no_args_is_help=True)
 app.add_typer(stored_secrets, name="secrets")
 
@@ -156,13 +158,22 @@ def history(
     )
 
 
-@app.command()
+@audits.command("verify")
 @explained
-def audit(home: HomeOption = None) -> None:
+def verify_audit(home: HomeOption = None) -> None:
     """Check the chain of the audit log; exit code 1 names the entry where it breaks."""
     from cluster.cli_accounts import check_audit  # noqa: PLC0415
 
     check_audit(load_settings(home=home))
+
+
+@audits.command("export")
+@explained
+def export_audit(home: HomeOption = None) -> None:
+    """Print every entry of the audit log, oldest first, one JSON object per line."""
+    from cluster.cli_accounts import export_audit as export  # noqa: PLC0415
+
+    export(load_settings(home=home))
 
 
 @stored_secrets.command("rotate")

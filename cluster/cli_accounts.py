@@ -18,10 +18,10 @@ from cluster.bootstrap import database_url_of
 from cluster.home import Home
 from cluster.secret_box import FileSecretBox
 from cluster.settings import Settings
-from cluster.storage.audit import first_broken
+from cluster.storage.audit import entry_of, first_broken
 from cluster.storage.engine import migrate, open_engine, reading
 from cluster.storage.sealing import reseal_all
-from cluster.storage.tables.operations import AUDIT_HEAD
+from cluster.storage.tables.operations import AUDIT_HEAD, AUDIT_LOG
 from controllers.kernel.timebase import SystemClock
 from controllers.kernel.wire import encode
 from controllers.ports.accounts import AccountChange
@@ -131,6 +131,16 @@ def check_audit(settings: Settings) -> None:
         typer.echo(f"The audit chain is broken at entry {broken_at}", err=True)
         raise typer.Exit(1)
     typer.echo(f"The audit chain is whole: {n_entries} entries")
+
+
+def export_audit(settings: Settings) -> None:
+    """Print every entry of the audit log, oldest first, one JSON object per line."""
+    with _database(settings) as (_, engine), reading(engine) as connection:
+        rows = connection.execution_options(yield_per=1000).execute(
+            select(AUDIT_LOG).order_by(AUDIT_LOG.c.seq)
+        )
+        for row in rows.mappings():
+            typer.echo(encode(entry_of(row)))
 
 
 def rotate_seal_keys(settings: Settings) -> None:

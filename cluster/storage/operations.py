@@ -9,10 +9,12 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from cluster.storage.audit import entry_of
 from cluster.storage.database import Database, Group
+from cluster.storage.paging import page_of
 from cluster.storage.tables.operations import AUDIT_LOG, IDEMPOTENCY_KEYS
 from cluster.storage.tables.park import WANTED_KILLS
 from controllers.kernel.errors import NotFoundError
-from controllers.ports.operations import AuditEntry, IdempotencyRecord
+from controllers.ports.operations import AuditEntry, AuditFilter, IdempotencyRecord
+from controllers.ports.pages import Page, PageRequest
 
 _ENTRY_COLUMNS = [AUDIT_LOG.c[name] for name in AuditEntry.__struct_fields__]
 
@@ -60,6 +62,36 @@ class SqlOperations:
     ) -> None:
         """Append an audit entry."""
         await self._database.write(lambda group: group.audit(principal, action, subject, data))
+
+    async def audit_page(self, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
+        """Return a page of entries; by ``seq``, with bounds in time by ``at``; newest first."""
+        log = AUDIT_LOG.c
+        query = select(*_ENTRY_COLUMNS)
+        for column, value in (
+            (log.principal, wanted.principal),
+            (log.action, wanted.action),
+            (log.subject, wanted.subject),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        if wanted.from_at is not None:
+            query = query.where(log.at >= wanted.from_at)
+        if wanted.to_at is not None:
+            query = query.where(log.at < wanted.to_at)
+        # Whatever bounds it must also order it, or a million rows are sorted for one page.
+        bounded = wanted.from_at is not None or wanted.to_at is not None
+        return await self._database.read(
+            lambda connection: page_of(
+                connection,
+                query,
+                request,
+                sorts={"seq": log.seq, "at": log.at},
+                default_sort="-at" if bounded else "-seq",
+                id_column=log.seq,
+                build=entry_of,
+            ),
+            old_will_do=True,
+        )
 
     async def audit_entries(self, limit: int, subject: str | None = None) -> list[AuditEntry]:
         """Return the newest entries, newest first."""

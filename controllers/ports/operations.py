@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controllers.kernel.wire import Wire
+from controllers.ports.pages import Page, PageRequest
 
 
 class IdempotencyRecord(Wire):
@@ -36,6 +37,17 @@ class AuditEntry(Wire):
     """SHA-256 over the previous digest and this entry."""
 
 
+class AuditFilter(Wire):
+    """Which audit entries are wanted; None takes all."""
+
+    principal: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    """Not included."""
+
+
 class OperationsStore(Protocol):
     """Idempotency, audit and wanted kills; every write durable on return."""
 
@@ -55,8 +67,8 @@ class OperationsStore(Protocol):
         """Append an audit entry (hash-chained)."""
         ...
 
-    async def audit_entries(self, limit: int, subject: str | None = None) -> list[AuditEntry]:
-        """Return the newest entries, newest first."""
+    async def audit_page(self, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
+        """Return a page of entries; by ``seq``, with bounds in time by ``at``; newest first."""
         ...
 
     async def want_kill(self, resource_ids: Sequence[str], on: bool, principal: str) -> None:

@@ -11,6 +11,7 @@ class AuditPage(Wire):
     """Audit entries, newest first."""
 
     items: list[AuditEntry]
+    next_cursor: str | None
 
 
 class ReadyView(Wire):

@@ -137,6 +137,7 @@ REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     (Operation.HISTORY_READ, "GET", "/history/aggregations/site", {}),
     (Operation.ENERGY_READ, "GET", "/energy/site", {}),
     (Operation.AUDIT_READ, "GET", "/audit", {}),
+    (Operation.AUDIT_READ, "GET", "/audit/export", {}),
     (Operation.ALARM_READ, "GET", "/alarms", {}),
     (Operation.ALARM_READ, "GET", "/alarms/counts", {}),
     (Operation.ALARM_READ, "GET", "/alarms/alarm-0", {}),

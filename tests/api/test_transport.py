@@ -122,7 +122,7 @@ async def test_unexpected_error_tells_nothing_but_its_id(
     async def broken(*args: object) -> None:
         raise RuntimeError("secret table name")
 
-    monkeypatch.setattr(world.store, "audit_entries", broken)
+    monkeypatch.setattr(world.store, "audit_page", broken)
     response = await world.client.get(f"{API}/audit", headers=world.auth("auditor"))
     assert_problem(response, 500, "internal")
     assert "secret" not in response.text

@@ -38,7 +38,7 @@ def assert_resumed(park: Park, before: dict[str, Json], dispatch: str) -> None:
     report = park.get(f"/dispatches/{dispatch}")
     note = next(m for m in report["members"] if m["member_id"] == "bess1")
     assert note["winner"] == "vpp-park"
-    assert "is whole" in park.run("audit").stdout
+    assert "is whole" in park.run("audit", "verify").stdout
 
 
 def test_everything_killed_at_once_resumes_at_the_next_start(park: Park, dispatch: str) -> None:

@@ -33,7 +33,8 @@ from controllers.park import ParkDefinition
 from controllers.ports.control import Amendment
 from controllers.ports.health import Health
 from controllers.ports.live import Delta
-from controllers.ports.operations import AuditEntry, IdempotencyRecord
+from controllers.ports.operations import AuditEntry, AuditFilter, IdempotencyRecord
+from controllers.ports.pages import Page, PageRequest
 
 _ENDED = (InstructionState.COMPLETED, InstructionState.CANCELLED, InstructionState.FAILED)
 
@@ -331,11 +332,17 @@ class FakeOperationsStore:
             )
         )
 
-    async def audit_entries(self, limit: int, subject: str | None = None) -> list[AuditEntry]:
-        """Return the newest entries."""
+    async def audit_page(self, wanted: AuditFilter, request: PageRequest) -> Page[AuditEntry]:
+        """Return the newest entries; knows no other order and one page."""
         self._answer()
-        found = [e for e in reversed(self.entries) if subject is None or e.subject == subject]
-        return found[:limit]
+        found = [
+            entry
+            for entry in reversed(self.entries)
+            if wanted.subject in (None, entry.subject)
+            and wanted.action in (None, entry.action)
+            and wanted.principal in (None, entry.principal)
+        ]
+        return Page(items=found[: request.limit], next_cursor=None)
 
     async def want_kill(self, resource_ids: Sequence[str], on: bool, principal: str) -> None:
         """Note wanted kills."""

@@ -71,14 +71,60 @@ def test_a_name_is_taken_once(home: Path) -> None:
 
 def test_the_audit_command_finds_tampering(home: Path) -> None:
     add(home, "trader")
-    assert "whole: 1 entries" in parkgrid(home, "audit").stdout
+    assert "whole: 1 entries" in parkgrid(home, "audit", "verify").stdout
     database = sqlite3.connect(home / "parkgrid.sqlite")
     with database:
         database.execute("UPDATE audit_log SET principal = 'nobody'")
     database.close()
-    done = parkgrid(home, "audit")
+    done = parkgrid(home, "audit", "verify")
     assert done.exit_code == 1
     assert "broken at entry 1" in done.stderr
+
+
+def test_the_audit_log_is_exported_as_lines(home: Path) -> None:
+    add(home, "trader")
+    lines = parkgrid(home, "audit", "export").stdout.splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["user.add"]
+
+
+def test_accounts_are_listed_changed_closed_and_opened(home: Path) -> None:
+    add(home, "admin")
+    closed = parkgrid(home, "user", "disable", "anna")
+    assert closed.exit_code == 1
+    assert "last administrator" in closed.stderr
+    second = parkgrid(home, "user", "add", "ben", "--role", "admin", line=PASSWORD + "\n")
+    assert second.exit_code == 0
+    done = parkgrid(home, "user", "roles", "anna", "--role", "trader", "--scope", "site")
+    assert done.exit_code == 0
+    assert parkgrid(home, "user", "disable", "anna").exit_code == 0
+    listed = json.loads(parkgrid(home, "user", "list", "--json").stdout)
+    assert [(u["username"], u["roles"], u["scope"], u["disabled"]) for u in listed] == [
+        ("anna", ["trader"], ["site"], True),
+        ("ben", ["admin"], None, False),
+    ]
+    assert "argon2" not in str(listed)
+    assert parkgrid(home, "token", "anna").exit_code == 1
+    assert parkgrid(home, "user", "enable", "anna").exit_code == 0
+    assert parkgrid(home, "token", "anna").exit_code == 0
+    assert "anna" in parkgrid(home, "user", "list").stdout
+
+
+def test_a_password_is_replaced_by_one_that_will_do(home: Path) -> None:
+    add(home, "trader")
+    poor = parkgrid(home, "user", "password", "anna", line="Password2026!!\n")
+    assert poor.exit_code == 2
+    assert "attackers" in poor.stderr
+    done = parkgrid(home, "user", "password", "anna", line="seven quiet turbines\n")
+    assert done.exit_code == 0
+    assert "seven" not in done.stdout
+
+
+def test_the_key_of_stored_secrets_is_replaced(home: Path) -> None:
+    add(home, "trader")
+    before = Home(home).seal_keys_file.read_text().split()
+    done = parkgrid(home, "secrets", "rotate")
+    assert "Sealed 0 stored secrets" in done.stdout
+    assert Home(home).seal_keys_file.read_text().split()[1:] == before
 
 
 def test_status_says_when_no_park_runs(home: Path) -> None:
