@@ -58,6 +58,8 @@ class Backend:
     """Sets up a new connection of the driver."""
     begin: Mapping[Purpose, Sequence[str]]
     """Statements at the start of a transaction."""
+    inserts_one_by_one: bool = False
+    """Whether the driver makes many statements of many rows."""
 
 
 def _prepare_sqlite(connection: Any, _limits: Limits) -> None:
@@ -126,6 +128,7 @@ _POSTGRESQL = Backend(
         "application_name": "parkgrid",
     },
     prepare=_prepare_postgresql,
+    inserts_one_by_one=True,
     begin={
         Purpose.READ: ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"],
         Purpose.WRITE: [_WRITE_LOCK],

@@ -79,6 +79,9 @@ def open_engine(
             "the database URL cannot be used; it begins with sqlite, postgresql, mysql or mariadb"
         ) from error
 
+    # Many rows in one statement, where the driver would send them one by one.
+    engine.dialect.use_insertmanyvalues_wo_returning = backend.inserts_one_by_one
+
     def prepare(connection: Any, _record: object) -> None:
         try:
             backend.prepare(connection, limits)

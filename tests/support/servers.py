@@ -129,7 +129,14 @@ class Server(ABC):
             raise RuntimeError(f"{command[0]} failed: {said}")
 
     def _as_user(self) -> dict[str, object]:
-        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder), "LC_ALL": "C"}
+        folder = str(self.folder)
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": folder,
+            "LC_ALL": "C",
+            # MariaDB clears away what looks like its own in there, another server's too.
+            "TMPDIR": folder,
+        }
         if self._user is None:
             return {"env": environment}
         ids = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
