@@ -76,7 +76,10 @@ def park(n_resources: int) -> ParkDefinition:
         currency=Currency.CNY,
         resources=resources,
         tariff=[TariffDefinition(from_time="00:00", import_per_mwh=500.0, export_per_mwh=300.0)],
-        aggregates=[AggregateDefinition(id="all", name="All", members=members)],
+        aggregates=[
+            AggregateDefinition(id="odd", name="Odd", members=members[1::2]),
+            AggregateDefinition(id="even", name="Even", members=members[::2]),
+        ],
     )
 
 
