@@ -26,6 +26,7 @@ KNOWN = {
     "resource_id": ["bess1", "pv1"],
     "aggregation_id": ["site", "stores"],
     "dispatch_id": ["site.d-1"],
+    "template_id": ["starter-battery", "starter-pv"],
 }
 LEAK = re.compile(r"Traceback|\.py\b|sqlalchemy|sqlite|SELECT |INSERT |password_hash|0x[0-9a-f]{8}")
 
