@@ -1,4 +1,4 @@
-"""One simulated device on MQTT: presence, telemetry, commands and reconnects.
+"""One simulated device on MQTT: presence, telemetry, commands, management and reconnects.
 
 Physics goes on while the broker is away; samples of that time are lost, not kept back, so that a
 reconnect never floods the broker with the past.
@@ -19,8 +19,10 @@ import numpy as np
 
 from cluster.demo.body import Body
 from cluster.demo.dynamics import DeviceState, Surroundings, number
+from cluster.demo.management import FIRMWARE, Management
 from cluster.demo.weather import WeatherYear
 from controllers.control.contract import DeviceMode, Status, topic
+from controllers.devices.messages import ManageKind
 from controllers.kernel.errors import DomainError
 from controllers.kernel.timebase import Clock
 from controllers.kernel.wire import Wire, encode
@@ -32,6 +34,7 @@ _BACKOFF_BASE_S = 0.2
 _BACKOFF_CAP_S = 10.0
 _STABLE_AFTER_S = 5.0
 _GOODBYE_LIMIT_S = 2.0
+_LISTENS_TO = ("command", "config", "manage")
 
 
 class Faults(Wire):
@@ -110,6 +113,7 @@ class SimulatedDevice:
         self._faults = faults
         self._rng = rng
         self._telemetry_period_s = telemetry_period_s
+        self._management = Management()
         self._n_boots = 1
         self._seq = 0
         self._client: aiomqtt.Client | None = None
@@ -194,7 +198,7 @@ class SimulatedDevice:
 
     async def _hold_link(self) -> None:
         async with self._new_client() as client:
-            await client.subscribe(self._topic("command"), qos=1)
+            await client.subscribe([(self._topic(leaf), 1) for leaf in _LISTENS_TO])
             await client.publish(
                 self._topic("status"), self._status(DeviceMode.ONLINE), qos=1, retain=True
             )
@@ -216,9 +220,13 @@ class SimulatedDevice:
 
     async def _take_commands(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
+            leaf = message.topic.value.rpartition("/")[2]
+            if leaf == "config":
+                await self._take_configuration(message.payload)
             # A retained command is somebody's mistake and of unknown age.
-            if not message.retain and isinstance(message.payload, bytes):
-                await self._take_command(message.payload)
+            elif not message.retain:
+                take = self._take_command if leaf == "command" else self._take_request
+                await take(message.payload)
 
     async def _take_command(self, payload: bytes) -> None:
         faults = self._faults()
@@ -234,6 +242,30 @@ class SimulatedDevice:
             logger.warning("%s: no command: %s", self._identity.device_id, error)
             return
         await self._publish("ack", encode(ack), qos=1)
+
+    async def _take_configuration(self, payload: bytes) -> None:
+        try:
+            if self._management.configure(payload):
+                await self._say_online()
+        except DomainError as error:
+            logger.warning("%s: no configuration: %s", self._identity.device_id, error)
+
+    async def _take_request(self, payload: bytes) -> None:
+        if self._faults().deaf:
+            return
+        try:
+            kind, result = self._management.take(payload, self._now())
+        except DomainError as error:
+            logger.warning("%s: no request: %s", self._identity.device_id, error)
+            return
+        if kind is ManageKind.REBOOT:
+            self._n_boots, self._seq = self._n_boots + 1, 0
+        if kind in (ManageKind.REBOOT, ManageKind.FULL_REPORT):
+            await self._say_online()
+        await self._publish("result", encode(result), qos=1)
+
+    async def _say_online(self) -> None:
+        await self._publish("status", self._status(DeviceMode.ONLINE), qos=1, retain=True)
 
     def _new_client(self) -> aiomqtt.Client:
         tls = None
@@ -257,7 +289,13 @@ class SimulatedDevice:
         """Return presence; None is the last will, written before its time is known."""
         at = self._now() if mode is not None else None
         return encode(
-            Status(mode=mode or DeviceMode.OFFLINE, boot_id=f"boot-{self._n_boots}", at=at)
+            Status(
+                mode=mode or DeviceMode.OFFLINE,
+                boot_id=f"boot-{self._n_boots}",
+                at=at,
+                firmware=FIRMWARE,
+                configuration_version=self._management.configuration_version if mode else None,
+            )
         )
 
     def _topic(self, leaf: str) -> str:

@@ -31,6 +31,13 @@ from controllers.control.contract import (
     Status,
     Telemetry,
 )
+from controllers.devices.messages import (
+    Configuration,
+    Manage,
+    ManageKind,
+    ManageOutcome,
+    ManageResult,
+)
 from controllers.kernel.wire import Wire, decode, encode
 from controllers.resources.kinds import TWINS
 from controllers.resources.parameters import ParameterValue, check_parameters
@@ -260,6 +267,38 @@ def test_fleet_obeys_in_columns(world: World) -> None:
         ),
         within_s=10.0,
     )
+
+
+def test_configuration_and_requests_are_taken_and_answered(world: World) -> None:
+    root = f"parkgrid/v1/{SITE}/ev1"
+    boot = world.messages("ev1", "status", Status)[-1].boot_id
+    began_at = now()
+    configuration = Configuration(version=4, issued_at=began_at, settings={"led": True})
+    world.probe.publish(f"{root}/config", encode(configuration), retain=True)
+    wait_until(
+        lambda: world.messages("ev1", "status", Status)[-1].configuration_version == 4,
+        within_s=15.0,
+    )
+    request = Manage(
+        command_id="dc-1",
+        kind=ManageKind.REBOOT,
+        issued_at=began_at,
+        expires_at=began_at + timedelta(seconds=30),
+        lifetime_s=30.0,
+    )
+    for _ in range(2):
+        world.probe.publish(f"{root}/manage", encode(request))
+    wait_until(lambda: len(world.messages("ev1", "result", ManageResult)) == 2, within_s=15.0)
+    answers = {r.result for r in world.messages("ev1", "result", ManageResult)}
+    assert answers == {ManageOutcome.DONE}
+    # Asked twice, it restarted once.
+    assert world.messages("ev1", "status", Status)[-1].boot_id == next_boot(boot)
+    world.probe.publish(f"{root}/config", b"", retain=True)
+
+
+def next_boot(boot: str) -> str:
+    name, _, number = boot.rpartition("-")
+    return f"{name}-{int(number) + 1}"
 
 
 def test_garbage_commands_are_survived(world: World) -> None:

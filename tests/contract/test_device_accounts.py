@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,6 +231,32 @@ async def test_new_accounts_work_revoked_ones_are_dropped_and_others_stay(
         settles(credentials(second), False)
         assert not other.lost
         assert not inner.lost
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(
+    shutil.which("mosquitto_pub") is None,
+    reason="mosquitto_pub is not installed; `make test` installs it",
+)
+async def test_plain_client_gets_in_with_what_was_shown_until_it_is_revoked(
+    sqlite_world: World, broker: RunningBroker
+) -> None:
+    keeper = sqlite_world.follow(broker)
+    issued = await sqlite_world.register()
+    account = credentials(issued)
+    keeper.follow()
+
+    def publishes() -> bool:
+        place = ["-h", "127.0.0.1", "-p", str(broker.port), "-V", "mqttv311"]
+        who = ["-u", account.username, "-P", account.password]
+        what = ["-q", "1", "-t", f"parkgrid/v1/{PARK.id}/bess1/status", "-m", "{}"]
+        ran = subprocess.run(["mosquitto_pub", *place, *who, *what], check=False)
+        return ran.returncode == 0
+
+    wait_until(publishes, within_s=WITHIN_S)
+    await sqlite_world.devices.revoke(sqlite_world.act(), "bess1", issued.account.id)
+    keeper.follow()
+    wait_until(lambda: not publishes(), within_s=WITHIN_S)
 
 
 @pytest.mark.broker
