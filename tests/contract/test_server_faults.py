@@ -208,7 +208,7 @@ async def test_a_server_that_hangs_is_refused_in_time_and_found_again(
     server.freeze()
     waited_s = await asyncio.gather(
         refused_within_s(store.ping),
-        refused_within_s(lambda: store.user("anna")),
+        refused_within_s(lambda: store.killed_since(["box"], NOW)),
         refused_within_s(lambda: store.audit("ops", "note", "during", {})),
         refused_within_s(lambda: asyncio.to_thread(sink.write, [record(1)])),
     )
@@ -275,4 +275,6 @@ async def test_a_reading_transaction_cannot_write(database: Database) -> None:
 async def test_nobody_listening_is_refused_at_once(store: SqlOperations, server: SqlServer) -> None:
     server.kill()
     assert await refused_within_s(store.ping) < ANSWER_WITHIN_S + SPARE_S
-    assert await refused_within_s(lambda: store.user("anna")) < ANSWER_WITHIN_S + SPARE_S
+    assert (
+        await refused_within_s(lambda: store.killed_since(["box"], NOW)) < ANSWER_WITHIN_S + SPARE_S
+    )
