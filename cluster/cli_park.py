@@ -11,7 +11,9 @@ import yaml
 from cluster.bootstrap import database_url_of
 from cluster.home import Home
 from cluster.settings import Settings
+from cluster.storage.engine import migrate, open_engine
 from cluster.storage.registry import open_registry
+from controllers.kernel.errors import ConfigError, NotFoundError
 from controllers.park import AggregateDefinition, ParkDefinition, ResourceDefinition
 
 
@@ -27,14 +29,20 @@ def print_park(settings: Settings) -> None:
     """Print the park as it is wanted now, what was edited over the API included.
 
     Raises:
-        NotFoundError: no park was ever started here.
-        StorageUnavailableError: there is no database yet, or it does not answer.
+        ConfigError: no park was ever started here.
+        StorageUnavailableError: the database does not answer.
     """
-    registry = open_registry(database_url_of(settings, Home(settings.home)))
+    url = database_url_of(settings, Home(settings.home))
+    engine, registry = open_engine(url), open_registry(url)
     try:
+        migrate(engine)
         typer.echo(park_text(registry.load()), nl=False)
+    except NotFoundError as error:
+        problem = f"{settings.home}: no park was started here yet; `parkgrid up` starts one"
+        raise ConfigError("park", [problem]) from error
     finally:
         registry.close()
+        engine.dispose()
 
 
 def park_text(park: ParkDefinition) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from cluster.bootstrap import DEMO_PARK, bring_up, check_port, prepare_database
-from cluster.cli_park import park_text
+from cluster.cli_park import park_text, print_park
 from cluster.home import Home
 from cluster.park_file import load_park
 from cluster.settings import load_settings
+from cluster.storage.engine import open_engine, writing
+from cluster.storage.park_rows import bump
 from controllers.kernel.errors import ConfigError
 
 DEMO = load_park(DEMO_PARK)
@@ -97,3 +100,22 @@ def test_the_printed_park_is_a_park_file_of_the_same_park(tmp_path: Path) -> Non
     printed = tmp_path / "printed.yaml"
     printed.write_text(park_text(DEMO))
     assert load_park(printed) == DEMO
+
+
+def test_a_park_that_never_was_is_told_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`parkgrid up` starts one"):
+        print_park(load_settings(home=tmp_path))
+
+
+def test_a_file_that_would_undo_edits_is_refused_with_the_remedy(
+    tmp_path: Path, said: list[str]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'p.sqlite'}"
+    prepare_database(url, DEMO, said.append)
+    with writing(open_engine(url)) as connection:
+        bump(connection, DEMO.id, datetime(2026, 1, 1, tzinfo=UTC))
+    changed = msgspec.structs.replace(DEMO, name="Mine")
+    with pytest.raises(ConfigError, match="--replace-park"):
+        prepare_database(url, changed, said.append)
+    assert prepare_database(url, DEMO, said.append) == DEMO
+    assert prepare_database(url, changed, said.append, replace=True) == changed
