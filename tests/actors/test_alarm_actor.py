@@ -129,7 +129,7 @@ class Plant:
         source.close()
 
         async def followed() -> bool:
-            return (await self.actor.health())["config_version"] == wanted
+            return (await self.actor.health()).get("config_version") == wanted
 
         await eventually(followed, within_s=10)
 
