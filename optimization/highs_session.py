@@ -16,6 +16,13 @@ _IRREDUCIBLE = int(highspy.IisStrategy.kIisStrategyFromLp) + int(
     highspy.IisStrategy.kIisStrategyIrreducible
 )
 
+_SUB_SEARCHES = (
+    "mip_heuristic_run_rens",
+    "mip_heuristic_run_rins",
+    "mip_heuristic_run_root_reduced_cost",
+    "mip_heuristic_run_feasibility_jump",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -80,6 +87,9 @@ class Session:
         self._set(
             solve_relaxation=False, time_limit=self._limit(time_limit_s), mip_rel_gap=gap_frac
         )
+        # With a start at hand HiGHS' searches within the search only delay bound, deadline and
+        # stop: it does not look at the clock while one of them runs.
+        self._set(**dict.fromkeys(_SUB_SEARCHES, start is None))
         if start is not None:
             whole = np.flatnonzero(self.integers).astype(np.int32)
             self._highs.setSolution(len(whole), whole, np.round(start[whole]))
