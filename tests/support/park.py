@@ -93,10 +93,11 @@ class Park:
                 start_new_session=True,
             )
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another ``parkgrid`` command on this home, to its end."""
+    def run(self, *arguments: str, line: str = "") -> subprocess.CompletedProcess[str]:
+        """Run another ``parkgrid`` command on this home, to its end; ``line`` is typed in."""
         return subprocess.run(
             [_COMMAND, *arguments, *self._place()],
+            input=f"{line}\n",
             capture_output=True,
             text=True,
             timeout=60,

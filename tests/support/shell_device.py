@@ -21,11 +21,20 @@ class ShellDevice:
         site: the park's id.
         device: its own id.
         password: of its account.
+        user: name of its account; the usual one unless given.
         folder: keeps what it must remember over a restart.
     """
 
     def __init__(
-        self, host: str, port: int, *, site: str, device: str, password: str, folder: Path
+        self,
+        host: str,
+        port: int,
+        *,
+        site: str,
+        device: str,
+        password: str,
+        folder: Path,
+        user: str = "",
     ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
@@ -34,6 +43,7 @@ class ShellDevice:
             "SITE": site,
             "DEVICE": device,
             "PASSWORD": password,
+            "ACCOUNT": user,
             "MEMORY": str(folder / "last"),
         }
         self._process = subprocess.Popen(
