@@ -68,6 +68,19 @@ def test_every_operation_has_a_short_name_of_its_own() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
+def test_every_body_has_an_example() -> None:
+    document = openapi_document()
+    without = []
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            if content:
+                reference = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                if not document["components"]["schemas"][reference].get("examples"):
+                    without.append(operation["operationId"])
+    assert without == []
+
+
 async def test_document_is_served(world: World) -> None:
     response = await world.client.get("/openapi.json")
     assert response.json()["info"]["title"] == "Parkgrid"

@@ -48,10 +48,21 @@ def served(settings: ApiSettings) -> Iterator[Served]:
             up.set()
             await server.serve(sockets=[listener])
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    failures: list[Exception] = []
+
+    def live() -> None:
+        try:
+            asyncio.run(run())
+        except Exception as error:
+            failures.append(error)
+            up.set()
+
+    thread = threading.Thread(target=live, daemon=True)
     thread.start()
     if not up.wait(_START_LIMIT_S):
         raise TimeoutError("the API did not start")
+    if not found:
+        raise failures[0]
     try:
         yield Served(port=listener.getsockname()[1], world=found[0])
     finally:
