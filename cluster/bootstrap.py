@@ -176,6 +176,7 @@ def bring_up(
         jwt_secret_file=home.jwt_secret_file,
         seal_keys_file=home.seal_keys_file,
         four_eyes=settings.four_eyes,
+        cors_origins=settings.cors_origins,
         mqtt=mqtt,
         history=home.history,
         history_settings=HistorySettings(

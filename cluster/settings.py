@@ -10,9 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from controllers.alarms.addresses import parse_networks
@@ -21,6 +28,7 @@ from controllers.kernel.errors import ConfigError
 PREFIX = "PARKGRID_"
 
 
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(?!\n)$")]
 FourEyes = Literal["auto", "always", "never"]
 
 
@@ -66,6 +74,8 @@ class Settings(BaseSettings):
     """One-minute history is kept for so long."""
     grid_carbon_file: Path | None = None
     """CSV of dated emission factors of the grid; none takes the park's country's, if known."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Pages from elsewhere that may use the API from a browser, as a JSON list."""
     four_eyes: FourEyes = "auto"
     """Whether releasing a kill switch and changing limits wait for a second person."""
     keys_kept_days: int = Field(14, ge=1, le=3_660)

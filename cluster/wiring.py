@@ -38,6 +38,7 @@ from cluster.storage.devices import SqlDevices
 from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
 from cluster.storage.operations import SqlOperations
+from cluster.storage.quotas import LimitsQuotas
 from cluster.storage.records import open_record_sink
 from cluster.storage.redis import open_redis, ping
 from cluster.storage.registry import open_registry
@@ -69,6 +70,7 @@ class Wiring:
     seal_keys_file: Path
     """For ``FileSecretBox``, which opens and seals what stores keep secret."""
     four_eyes: FourEyes
+    cors_origins: tuple[str, ...]
     mqtt: MqttSettings
     history: Path
     """Directory of the history's files."""
@@ -151,10 +153,13 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         keys=SqlApiKeys(database),
         grid_factors=wiring.grid_factors,
         approvals=SqlApprovals(database),
+        quotas=LimitsQuotas(redis, clock),
         clock=clock,
         ids=ids,
         settings=ApiSettings(
-            jwt_secret=read_secret(wiring.jwt_secret_file), four_eyes=wiring.four_eyes
+            jwt_secret=read_secret(wiring.jwt_secret_file),
+            four_eyes=wiring.four_eyes,
+            cors_origins=wiring.cors_origins,
         ),
     )
 

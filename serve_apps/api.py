@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.types import Lifespan
@@ -28,6 +29,7 @@ from serve_apps.web.access_tokens import Tokens
 from serve_apps.web.deps import ApiDeps
 from serve_apps.web.gate import Gate
 from serve_apps.web.middleware import PREFIX, Envelope
+from serve_apps.web.quota import Quotas
 from serve_apps.web.refusals import Refusals
 
 _PAGE = Path(__file__).parent / "page"
@@ -83,6 +85,7 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     app.state.accounts = accounts
     app.state.gate = gate
     app.state.refusals = refusals
+    app.state.quotas = Quotas(deps.quotas, deps.clock)
     app.state.passwords = PasswordGate(deps.accounts, deps.clock, deps.settings)
     app.state.picture = picture
     app.state.dependencies = board
@@ -90,6 +93,14 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
     problems.install(app)
     app.openapi = openapi_document  # type: ignore[method-assign]
     app.add_middleware(Envelope, deps=deps, meter=metrics.requests)
+    if deps.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=deps.settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
+            expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+        )
 
     stream = LiveStream(deps, gate, picture, metrics.n_stream_clients)
 

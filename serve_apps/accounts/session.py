@@ -25,6 +25,7 @@ from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import PERSONAL, Operation, permits
 from serve_apps.web.principals import unauthenticated
 from serve_apps.web.problems import RefusedError
+from serve_apps.web.quota import Quotas
 from serve_apps.web.refusals import Refusals, where_from
 from serve_apps.web.tokens import Caller, GuardedRoute
 
@@ -67,7 +68,7 @@ async def change_password(request: Request, body: PasswordBody, deps: Deps) -> R
     return await _open(request, deps, done.value)
 
 
-@router.post("/auth/refresh", **answers(SessionView, None, 401, 422, 503))
+@router.post("/auth/refresh", **answers(SessionView, None, 401, 422, 429, 503))
 async def refresh(request: Request, body: RefreshBody, deps: Deps) -> Response:
     """Exchange a refresh token for a new access token and the next refresh token.
 
@@ -168,6 +169,10 @@ async def end_sessions(
 
 async def _checked(request: Request, username: str, password: str) -> Credentials:
     state = request.app.state
+    settings = cast(ApiDeps, state.deps).settings
+    # By hash, because what was typed as a name may be a password.
+    key = f"login {hash_secret(username)}"
+    await cast(Quotas, state.quotas).spend(key, settings.logins_per_min)
     try:
         return await cast(PasswordGate, state.passwords).check(username, password)
     except RefusedError as refusal:

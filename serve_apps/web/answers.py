@@ -17,7 +17,7 @@ from serve_apps.web.problems import MEDIA_TYPE, ProblemDocument
 
 REF = "#/components/schemas/{name}"
 """Where a type's schema stands in the document."""
-_ALWAYS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_ALWAYS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name=ProblemDocument.__name__)}}}
 
 answer_types: set[type[Wire]] = {ProblemDocument}
@@ -39,8 +39,8 @@ def answers(
     Args:
         view: type of the answer; None with status 204.
         operation: what the caller must be permitted to do; None makes the route public.
-        problems: statuses of refusals, besides 401 and 403 of a route that is not public and what
-            any body may be refused for (400, 408, 413, 415, 422).
+        problems: statuses of refusals, besides 401, 403 and 429 of a route that is not public and
+            what any body may be refused for (400, 408, 413, 415, 422).
         status: status of success.
         also: second status with the same body.
         text: media type of an answer that is no JSON, instead of a view.

@@ -30,6 +30,7 @@ from controllers.ports.health import ActorHealth
 from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
+from controllers.ports.quotas import QuotaStore
 from controllers.ports.templates import TemplateStore
 
 MIN_SECRET_BYTES = 32
@@ -56,6 +57,14 @@ class ApiSettings:
     """What nobody decided on by then has to be asked for again."""
     ingress_sends_request_id: bool = False
     """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
+    requests_per_min: int = 300_000
+    """Of one principal: five thousand a second on the average, more than a replica answers."""
+    strangers_per_min: int = 300
+    """Of one address to the API without a valid token: log-ins, refreshes, refusals."""
+    logins_per_min: int = 30
+    """Attempts at one name, right or wrong, over all replicas that share a Redis."""
+    cors_origins: tuple[str, ...] = ()
+    """Pages from elsewhere that a browser may let in; none by default."""
     max_body_bytes: int = 1_048_576
     body_within_s: float = 10.0
     """From its first byte to its last; who sends slower holds a connection for nothing."""
@@ -118,6 +127,7 @@ class ApiDeps:
     grid_factors: Sequence[GridFactor] = ()
     """Emission factors of this park's grid; without any those of its country count."""
     approvals: ApprovalStore
+    quotas: QuotaStore
     clock: Clock
     ids: IdSource
     settings: ApiSettings

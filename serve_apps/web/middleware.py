@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actors.logs import REQUEST_ID
 from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.meter import RequestMeter
+from serve_apps.web.paths import API_ROOT
 from serve_apps.web.problems import RefusedError, internal_error, problem_response
 
 logger = logging.getLogger(__name__)
 
-API_ROOT = "/api/"
 PREFIX = "/api/vpp"
 VERSIONED_PREFIX = "/api/v1/vpp"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -88,7 +88,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 started = True
                 self._meter.observe(scope, message["status"], time.perf_counter() - begun_s)
-                _dress(message, scope["path"], None if self._ingress_sends_id else request_id)
+                _dress(message, scope, None if self._ingress_sends_id else request_id)
             await send(message)
 
         refusal = self._refusal(scope["method"], headers)
@@ -169,10 +169,10 @@ class _Bounded:
             ) from error
 
 
-def _dress(message: Message, path: str, request_id: str | None) -> None:
-    ours = _API_HEADERS if path.startswith(API_ROOT) else _PAGE_HEADERS
+def _dress(message: Message, scope: Scope, request_id: str | None) -> None:
+    ours = _API_HEADERS if scope["path"].startswith(API_ROOT) else _PAGE_HEADERS
     # A new list: the message shares its own with a response that may be sent again.
-    headers = [*message["headers"], *ours]
+    headers = [*message["headers"], *ours, *scope["state"].get("quota", ())]
     if request_id is not None:
         headers.append((b"x-request-id", request_id.encode()))
     message["headers"] = headers

@@ -9,6 +9,8 @@ from pydantic import StringConstraints
 
 from controllers.ports.pages import PageRequest
 
+API_ROOT = "/api/"
+"""Everything but the page, the probes and the document."""
 _ID = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 PathId = Annotated[str, Path(pattern=_ID, max_length=64)]

@@ -13,10 +13,13 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from serve_apps.web.bodies import StrictRequest, is_text
+from serve_apps.web.deps import ApiDeps
 from serve_apps.web.gate import Gate, admit
+from serve_apps.web.paths import API_ROOT
 from serve_apps.web.permissions import Operation
 from serve_apps.web.principals import Principal
 from serve_apps.web.problems import RefusedError, refuse_field
+from serve_apps.web.quota import Quotas
 from serve_apps.web.refusals import Refusals, where_from
 from serve_apps.web.scope import keep_within
 
@@ -43,7 +46,7 @@ class GuardedRoute(APIRoute):
         extra = self.openapi_extra or {}
         name = extra["x-operation"]
         if name is None:
-            return inner
+            return inner if not self.path.startswith(API_ROOT) else _for_strangers(inner)
         operation = Operation(name)
         in_scope: bool = extra["x-in-scope"]
 
@@ -53,6 +56,7 @@ class GuardedRoute(APIRoute):
             principal: Principal | None = None
             try:
                 principal = gate.of_header(request.headers.get("authorization", ""))
+                await _count(request, principal)
                 admit(principal, operation)
                 if principal.reach is not None:
                     await keep_within(request, principal, operation, in_scope=in_scope)
@@ -60,6 +64,8 @@ class GuardedRoute(APIRoute):
                 refusals = cast(Refusals, state.refusals)
                 if principal is None:
                     refusals.note("anonymous", "access.refused", where_from(request))
+                    # In place of the refusal, when there were too many.
+                    await _count(request, None)
                 elif refusal.status == HTTPStatus.FORBIDDEN:
                     refusals.note(principal.username, "access.denied", operation.value)
                 raise
@@ -81,6 +87,24 @@ class GuardedRoute(APIRoute):
             return await inner(StrictRequest(request.scope, request.receive))
 
         return strict
+
+
+def _for_strangers(inner: Handler) -> Handler:
+    async def counted(request: Request) -> Response:
+        await _count(request, None)
+        return await inner(request)
+
+    return counted
+
+
+async def _count(request: Request, principal: Principal | None) -> None:
+    settings = cast(ApiDeps, request.app.state.deps).settings
+    quotas = cast(Quotas, request.app.state.quotas)
+    if principal is None:
+        key, per_minute = f"address {where_from(request)}", settings.strangers_per_min
+    else:
+        key, per_minute = f"principal {principal.username}", settings.requests_per_min
+    request.state.quota = await quotas.spend(key, per_minute)
 
 
 def _check_query(given: QueryParams, known: Mapping[str, bool]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from cluster.storage.api_keys import SqlApiKeys
 from cluster.storage.approvals import SqlApprovals
 from cluster.storage.database import Database
+from cluster.storage.quotas import LimitsQuotas
 from cluster.storage.sessions import SqlSessions
 from cluster.storage.tables.accounts import USERS
 from cluster.storage.users import SqlAccounts
@@ -30,6 +31,7 @@ class AccountStores(TypedDict):
     sessions: SqlSessions
     keys: SqlApiKeys
     approvals: SqlApprovals
+    quotas: LimitsQuotas
 
 
 def account_stores(database: Database) -> AccountStores:
@@ -39,6 +41,7 @@ def account_stores(database: Database) -> AccountStores:
         sessions=SqlSessions(database),
         keys=SqlApiKeys(database),
         approvals=SqlApprovals(database),
+        quotas=LimitsQuotas(None, database.clock),
     )
 
 

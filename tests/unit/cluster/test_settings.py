@@ -44,6 +44,7 @@ def test_the_defaults_are_these() -> None:
         "history_raw_days": 14,
         "history_minute_days": 3660,
         "grid_carbon_file": None,
+        "cors_origins": (),
         "four_eyes": "auto",
         "keys_kept_days": 14,
         "reports_kept_days": 400,
