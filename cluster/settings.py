@@ -28,7 +28,7 @@ from controllers.kernel.errors import ConfigError
 PREFIX = "PARKGRID_"
 
 
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(?!\n)$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?\z")]
 FourEyes = Literal["auto", "always", "never"]
 
 
