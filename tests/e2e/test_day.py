@@ -7,7 +7,6 @@ The data is not part of the repository. ``TEST_DATA_DIR`` names its folder; by d
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,16 +18,12 @@ from typing import Any
 import pytest
 
 from tests.support.day_files import EXPENSIVE_EVENING, write_building, write_prices
+from tests.support.real_data import CITYLEARN, ENTSOE, needs
 
 REPOSITORY = Path(__file__).parents[2]
-DATA = Path(os.environ.get("TEST_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
-CITYLEARN, ENTSOE = DATA / "citylearn_2022", DATA / "entsoe"
 BUILDINGS = [CITYLEARN / f"Building_{n}.csv" for n in (1, 2, 3)]
 
-needs_data = pytest.mark.skipif(
-    not all(path.exists() for path in (*BUILDINGS, ENTSOE / "FR_prices.xml")),
-    reason="the CityLearn and ENTSO-E files are not here; TEST_DATA_DIR names their folder",
-)
+needs_data = needs("CityLearn and ENTSO-E", *BUILDINGS, ENTSOE / "FR_prices.xml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -16,9 +14,9 @@ from optimization.dispatch.sparse.assemble import assemble
 from optimization.dispatch.textbook.model import solve_textbook
 from optimization.highs_session import Session
 from tests.support.dispatch_problems import KINDS, random_problem
+from tests.support.real_data import RTS_GMLC, needs
 
 GAP_FRAC = 1e-7
-INSTANCES = Path(__file__).resolve().parents[1] / "data" / "pglib_uc"
 MIXES = [
     *((kind,) for kind in KINDS),
     ("batteries", "generators"),
@@ -73,6 +71,7 @@ def test_cost_equals_scipy(seed: int) -> None:
     assert engine_cost(problem) == pytest.approx(scipy_cost(problem), rel=1e-5, abs=1e-4)
 
 
+@needs("PGLib-UC", RTS_GMLC)
 @pytest.mark.parametrize(
     ("name", "relaxed", "known"),
     [("2020-01-27", 1_205_494.5062, 1_237_504.84), ("2020-07-06", 3_720_622.0011, 3_729_194.93)],
@@ -81,7 +80,7 @@ def test_a_library_instance_lies_between_its_bounds(
     name: str, relaxed: float, known: float
 ) -> None:
     # The relaxation of the library's reference model bounds ours, which bounds a known schedule.
-    data = (INSTANCES / f"{name}.json").read_bytes()
+    data = (RTS_GMLC / f"{name}.json").read_bytes()
     model = assemble(decode_pglib(data)).model
     bound = Session(model).relax(time_limit_s=50.0).bound
     assert relaxed <= bound <= known

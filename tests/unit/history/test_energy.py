@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -18,16 +16,12 @@ from controllers.history.samples import to_us
 from controllers.kernel.errors import ConfigError
 from controllers.park import ResourceDefinition
 from tests.support.history import DAY
+from tests.support.real_data import CITYLEARN, needs
 
-REPOSITORY = Path(__file__).parents[3]
-DATA = Path(os.environ.get("TEST_DATA_DIR", REPOSITORY.parent / "shared" / "data"))
-CITYLEARN = DATA / "citylearn_2022"
 PV_KW = 4.0
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
-needs_data = pytest.mark.skipif(
-    not CITYLEARN.exists(), reason="the CityLearn files are not here; TEST_DATA_DIR names a folder"
-)
+needs_data = needs("CityLearn", CITYLEARN)
 
 
 def quarter_hours(power_kw: FloatArray) -> Buckets:
