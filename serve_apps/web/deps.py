@@ -74,7 +74,7 @@ class ApiSettings:
     """How long a probe or a kill waits for the database."""
     check_fresh_s: float = 1.0
     """Dependencies are asked how they are at most this often."""
-    stream_max_clients: int = 200
+    stream_max_clients: int = 1200
     """WebSocket connections per replica, waiting for log-in included."""
     stream_auth_timeout_s: float = 5.0
     stream_flush_s: float = 0.1

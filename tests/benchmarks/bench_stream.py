@@ -33,8 +33,6 @@ from tests.support.live_states import make_aggregate_state, make_resource_state
 _PERIOD_S = 1.0
 _N_RESOURCES = 50
 _LOG_INS_AT_ONCE = 20
-_MAX_CLIENTS = 1200
-"""Of this replica; more than by default, so that the limit is the machine."""
 
 
 def _replica(listener: socket.socket, told: Connection) -> None:
@@ -42,7 +40,7 @@ def _replica(listener: socket.socket, told: Connection) -> None:
 
 
 async def _serve(listener: socket.socket, told: Connection) -> None:
-    settings = ApiSettings(jwt_secret="s" * 32)  # of nothing that lasts
+    settings = ApiSettings(jwt_secret="s" * 32)
     async with open_world(settings) as world:
         server = uvicorn.Server(uvicorn.Config(world.app, log_level="error", lifespan="off"))
         told.send(world.token())
@@ -80,6 +78,8 @@ async def _client(
     port: int, token: str, tally: _Tally, slots: asyncio.Semaphore, joined: asyncio.Event
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
+        # Who is turned away must be counted, not waited for.
+        stack.callback(joined.set)
         async with slots:
             address = f"ws://127.0.0.1:{port}/ws/live"
             connection = connect(address, max_size=2**24, compression=None, open_timeout=60.0)
