@@ -208,7 +208,9 @@ async def _open(request: Request, deps: ApiDeps, account: Account) -> Response:
 
 def _session(request: Request, account: Account, session: Session, refresh_token: str) -> Response:
     tokens = cast(Tokens, request.app.state.tokens)
-    access_token, expires_at = tokens.issue(account.username, session.id)
+    access_token, expires_at = tokens.issue(
+        account.username, session.id, not_after=session.expires_at
+    )
     return respond(
         SessionView(
             access_token=access_token,

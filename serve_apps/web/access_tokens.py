@@ -43,10 +43,20 @@ class Tokens:
         # A verified signature stays verified; only the expiry is judged anew.
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
-    def issue(self, username: str, session_id: str | None = None) -> tuple[str, datetime]:
-        """Return a signed token and the instant it ends."""
+    def issue(
+        self, username: str, session_id: str | None = None, *, not_after: datetime | None = None
+    ) -> tuple[str, datetime]:
+        """Return a signed token and the instant it ends.
+
+        Args:
+            username: whom it names.
+            session_id: the session it belongs to; None for one made beside the API.
+            not_after: the end of the session.
+        """
         now = self._clock.now()
         expires_at = now + timedelta(seconds=self._settings.access_lifetime_s)
+        if not_after is not None:
+            expires_at = min(expires_at, not_after)
         claims = {
             "iss": _ISSUER,
             "aud": _AUDIENCE,

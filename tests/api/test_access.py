@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ import jwt
 import pytest
 
 from serve_apps.web.deps import ApiSettings
-from serve_apps.web.permissions import PERMISSIONS, Operation, Role
+from serve_apps.web.permissions import PERMISSIONS, PERSONAL, Operation, Role
+from serve_apps.web.scope import PLACES
 from tests.support.api_world import PASSWORD, World, assert_problem
 
 API = "/api/vpp"
@@ -242,6 +244,42 @@ async def test_every_role_may_do_exactly_its_operations(world: World, role: Role
         assert (response.status_code == 403) == (not permitted), (operation, path)
         if not permitted:
             assert_problem(response, 403, "forbidden")
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_key_may_do_what_its_role_may_but_for_what_is_for_people(
+    world: World, role: Role
+) -> None:
+    body = {"name": "bridge", "roles": [role]}
+    made = await world.client.post(f"{API}/keys", json=body, headers=world.auth(role))
+    headers = {"Authorization": f"Bearer {made.json()['api_key']}"}
+    for operation, method, path, arguments in REQUESTS:
+        response = await world.client.request(method, url(path), headers=headers, **arguments)
+        permitted = role in PERMISSIONS[operation] and operation not in PERSONAL
+        assert (response.status_code == 403) == (not permitted), (operation, path)
+        assert response.status_code != 401, (operation, path)
+
+
+async def test_who_reaches_a_part_may_do_nothing_that_concerns_the_whole(world: World) -> None:
+    body = {"name": "part", "roles": list(Role), "scope": ["stores"]}
+    made = await world.client.post(f"{API}/keys", json=body, headers=world.auth("everything"))
+    headers = {"Authorization": f"Bearer {made.json()['api_key']}"}
+    document = (await world.client.get("/openapi.json")).json()
+    n_closed = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if not operation["security"] or Operation(operation["x-operation"]) in PERSONAL:
+                continue
+            names = set(re.findall(r"{(\w+)}", path))
+            filled = re.sub(r"{\w+}", "nowhere", path)
+            response = await world.client.request(method.upper(), filled, headers=headers)
+            if names & set(PLACES):
+                # Nothing of that name, or beyond reach: both look the same.
+                assert response.status_code == 404, (method, path)
+            elif not operation["x-in-scope"]:
+                assert_problem(response, 403, "forbidden")
+                n_closed += 1
+    assert n_closed > 10
 
 
 async def test_requests_above_cover_every_guarded_route(world: World) -> None:

@@ -46,6 +46,15 @@ async def test_refresh_tokens_follow_one_another(world: World) -> None:
     assert (await get(world, "/park", session)).status_code == 200
 
 
+async def test_no_access_token_outlives_the_shift(world: World) -> None:
+    session = await log_in(world)
+    world.clock.advance(timedelta(hours=11, minutes=59))
+    renewed = (await refresh(world, session["refresh_token"])).json()
+    assert renewed["expires_at"] == session["refresh_expires_at"]
+    world.clock.advance(timedelta(minutes=1))
+    assert (await get(world, "/park", renewed)).status_code == 401
+
+
 async def test_a_refresh_token_used_twice_ends_the_session_for_everybody(world: World) -> None:
     stolen = await log_in(world)
     other = await log_in(world)
