@@ -324,8 +324,9 @@ class Host(Generic[StateT]):
             self._decide(event)
         if self._journal.must_flush and not await self._flush():
             return
+        told = self._journal.owes
         for effect in self._journal.release():
-            self._performing.begin(effect)
+            self._performing.begin(effect, at_once=told)
         if ticked and (self._journal.has_records or self._checkpoint_is_old()):
             await self._flush()
 

@@ -38,11 +38,17 @@ class Performing:
         self._publisher: asyncio.TimerHandle | None = None
         self.n_unperformed = 0
 
-    def begin(self, effect: Effect) -> None:
-        """Carry out an effect, in the order of the calls but for states that can wait."""
+    def begin(self, effect: Effect, *, at_once: bool) -> None:
+        """Carry out an effect, in the order of the calls but for states that can wait.
+
+        Args:
+            effect: what to do.
+            at_once: nothing waits, because somebody was told and will look.
+        """
         if isinstance(effect, PublishState):
-            self._unpublished = None if effect.sampled else effect
-            if not effect.sampled:
+            prompt = effect.sampled or at_once
+            self._unpublished = None if prompt else effect
+            if not prompt:
                 if self._publisher is None:
                     self._publisher = self._loop.call_later(GATHER_STATES_S, self._publish)
                 return

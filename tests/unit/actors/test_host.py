@@ -242,6 +242,9 @@ async def test_changes_without_a_sample_are_published_once_together(
     await eventually(lambda: rig.link.shown == [2, 3], within_s=2)
     await asyncio.sleep(0.1)
     assert rig.link.shown == [2, 3]
+    monkeypatch.setattr(performing, "GATHER_STATES_S", 3600.0)
+    await rig.host.call(Show(state=states[1], sampled=False))
+    await eventually(lambda: rig.link.shown == [2, 3, 1], within_s=2)
 
 
 async def test_what_gathers_during_a_flush_shares_the_next_one(rig: Rig) -> None:
