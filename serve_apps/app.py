@@ -5,6 +5,7 @@ The class is undecorated; Ray's decorators are applied where it is started.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -39,6 +40,9 @@ class ApiReplica:
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             async with self._life:
+                # What stands now stays; a collection that looks through it holds every request up.
+                gc.collect()
+                gc.freeze()
                 yield
 
         api = build_api(self._deps, lifespan=lifespan)

@@ -74,7 +74,9 @@ class LivePark:
         mark = "Log in as operator with password "
         line = next(line for _, line in self.said_at_s if line.startswith(mark))
         body = {"username": "operator", "password": line.removeprefix(mark).split()[0]}
-        answer = httpx.post(f"http://127.0.0.1:{self.port}/api/v1/vpp/auth/login", json=body)
+        url = f"http://127.0.0.1:{self.port}/api/v1/vpp/auth/login"
+        # A hundred actors that have just started leave little time for a password.
+        answer = httpx.post(url, json=body, timeout=60.0)
         return str(answer.raise_for_status().json()["access_token"])
 
     def ray_address(self) -> str:
