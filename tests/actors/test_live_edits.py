@@ -84,6 +84,7 @@ async def supervisor(
         jwt_secret_file=tmp_path / "jwt",
         seal_keys_file=tmp_path / "keys",
         four_eyes="auto",
+        cors_origins=(),
         mqtt=mosquitto.settings,
         history=tmp_path / "history",
         history_settings=HistorySettings(),

@@ -49,7 +49,8 @@ def test_the_live_park_shows_every_resource_with_its_meter(park: Park) -> None:
         assert item["age_s"] < 10.0
         assert item["control"] is not None
     assert park.aggregate("vpp-park")["n_members"] == 8
-    assert park.readiness().json()["status"] == "ready"
+    # After a change of the park the actors that know all of it begin anew.
+    wait_until(lambda: park.readiness().json()["status"] == "ready", within_s=30.0)
 
 
 def test_the_command_line_shows_the_same_park(park: Park) -> None:

@@ -11,7 +11,7 @@ from tests.e2e.conftest import all_fresh, is_delivering
 from tests.support.park import Json, Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
 
 
 def dispatches(park: Park) -> dict[str, Json]:
@@ -83,7 +83,6 @@ def test_ctrl_c_leaves_no_process_behind_and_the_next_start_resumes(
     assert_resumed(park, before, dispatch)
 
 
-@pytest.mark.soak
 def test_the_main_process_killed_alone_takes_the_others_with_it(park: Park) -> None:
     park.kill_main()
     # Two agents of Ray try for a minute to report the loss to whom it lost.
