@@ -18,10 +18,10 @@ from cluster.bootstrap import database_url_of
 from cluster.home import Home
 from cluster.secret_box import FileSecretBox
 from cluster.settings import Settings
-from cluster.storage.audit import entry_of, first_broken
+from cluster.storage.audit import all_entries, first_broken
 from cluster.storage.engine import migrate, open_engine, reading
 from cluster.storage.sealing import reseal_all
-from cluster.storage.tables.operations import AUDIT_HEAD, AUDIT_LOG
+from cluster.storage.tables.operations import AUDIT_HEAD
 from controllers.kernel.timebase import SystemClock
 from controllers.kernel.wire import encode
 from controllers.ports.accounts import AccountChange
@@ -136,11 +136,8 @@ def check_audit(settings: Settings) -> None:
 def export_audit(settings: Settings) -> None:
     """Print every entry of the audit log, oldest first, one JSON object per line."""
     with _database(settings) as (_, engine), reading(engine) as connection:
-        rows = connection.execution_options(yield_per=1000).execute(
-            select(AUDIT_LOG).order_by(AUDIT_LOG.c.seq)
-        )
-        for row in rows.mappings():
-            typer.echo(encode(entry_of(row)))
+        for entry in all_entries(connection):
+            typer.echo(encode(entry))
 
 
 def rotate_seal_keys(settings: Settings) -> None:

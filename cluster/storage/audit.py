@@ -60,6 +60,11 @@ def entry_of(row: RowMapping) -> AuditEntry:
     return AuditEntry(**{**row, "data": msgspec.json.decode(row["data"])})
 
 
+def all_entries(connection: Connection) -> Iterator[AuditEntry]:
+    """Yield every entry, oldest first."""
+    return map(entry_of, _rows(connection))
+
+
 def first_broken(connection: Connection) -> int | None:
     """Return the sequence number at which the chain breaks, or None when it is whole.
 
