@@ -93,17 +93,6 @@ class SqlOperations:
             old_will_do=True,
         )
 
-    async def audit_entries(self, limit: int, subject: str | None = None) -> list[AuditEntry]:
-        """Return the newest entries, newest first."""
-        query = select(*_ENTRY_COLUMNS).order_by(AUDIT_LOG.c.seq.desc()).limit(limit)
-        if subject is not None:
-            query = query.where(AUDIT_LOG.c.subject == subject)
-
-        def read(connection: Connection) -> list[AuditEntry]:
-            return [entry_of(row) for row in connection.execute(query).mappings()]
-
-        return await self._database.read(read, old_will_do=True)
-
     async def want_kill(self, resource_ids: Sequence[str], on: bool, principal: str) -> None:
         """Note which kill switches are wanted on or off."""
         ids = sorted(set(resource_ids))

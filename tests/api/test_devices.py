@@ -14,6 +14,7 @@ from cluster.storage.operations import SqlOperations
 from cluster.storage.tables.devices import DEVICE_CREDENTIALS
 from cluster.storage.tables.operations import IDEMPOTENCY_KEYS
 from tests.support.api_world import World, assert_problem
+from tests.support.audit import newest_entries
 
 API = "/api/vpp"
 WHY = {"reason": "test"}
@@ -63,7 +64,7 @@ async def test_registration_shows_a_password_of_which_only_the_hash_is_kept(worl
         return str(connection.execute(select(IDEMPOTENCY_KEYS)).all())
 
     assert body["password"] not in await world.database.read(everything)
-    entries = await SqlOperations(world.database).audit_entries(10)
+    entries = await newest_entries(SqlOperations(world.database), 10)
     assert [e.action for e in entries] == ["device.register"]
     assert body["password"] not in str(entries)
     shown = await get(world, "/devices/bess1")

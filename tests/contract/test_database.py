@@ -18,6 +18,7 @@ from controllers.kernel.timebase import ManualClock
 from controllers.kernel.wire import Wire
 from controllers.ports.acts import Act
 from controllers.ports.pages import Page, PageRequest
+from tests.support.audit import newest_entries
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -66,7 +67,7 @@ async def n_kills(database: Database) -> int:
 
 
 async def subjects(database: Database) -> list[str]:
-    return [entry.subject for entry in await SqlOperations(database).audit_entries(100)]
+    return [entry.subject for entry in await newest_entries(SqlOperations(database), 100)]
 
 
 async def test_an_act_and_its_trace_are_one(database: Database) -> None:

@@ -17,6 +17,7 @@ from cluster.storage.tables.operations import AUDIT_HEAD
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.kernel.timebase import SystemClock
 from tests.conftest import running
+from tests.support.audit import newest_entries
 from tests.support.databases import ServerDatabases
 from tests.support.servers import Postgresql, PostgresqlReplica
 from tests.support.waiting import eventually
@@ -62,7 +63,7 @@ async def store(replica: Replica, url: str) -> AsyncIterator[SqlOperations]:
 
 
 async def n_entries(store: SqlOperations) -> int:
-    return len(await store.audit_entries(200))
+    return len(await newest_entries(store, 200))
 
 
 async def test_lists_come_from_the_replica_and_the_rest_from_the_primary(

@@ -24,6 +24,7 @@ from controllers.kernel.timebase import SystemClock
 from controllers.kernel.wire import Wire
 from controllers.ports.actors import OutboxRecord
 from controllers.ports.acts import Act
+from tests.support.audit import newest_entries
 from tests.support.databases import ServerDatabases, SqlServer
 from tests.support.waiting import eventually
 
@@ -219,7 +220,7 @@ async def test_a_server_that_hangs_is_refused_in_time_and_found_again(
     await eventually(lambda: answers(store), within_s=20.0)
     await asyncio.to_thread(sink.write, [record(1)])
     await asyncio.to_thread(sink.close)
-    subjects = {entry.subject for entry in await store.audit_entries(10)}
+    subjects = {entry.subject for entry in await newest_entries(store, 10)}
     assert "before" in subjects
     with engine_on(url) as engine, reading(engine) as connection:
         assert first_broken(connection) is None
@@ -235,7 +236,7 @@ async def test_a_writer_that_keeps_its_lock_delays_writers_in_bounds_and_readers
         with writing(engine):
             waited_s = await refused_within_s(store.ping)
             assert waited_s < ANSWER_WITHIN_S + SPARE_S
-            assert len(await store.audit_entries(10)) == 1
+            assert len(await newest_entries(store, 10)) == 1
         await store.ping()
 
 

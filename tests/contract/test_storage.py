@@ -36,6 +36,7 @@ from controllers.park import (
 from controllers.ports.actors import OutboxRecord
 from controllers.ports.operations import IdempotencyRecord, OperationsStore
 from controllers.ports.registry import ParkRegistry
+from tests.support.audit import newest_entries
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -163,7 +164,7 @@ async def test_the_first_use_of_a_key_wins(store: SqlOperations) -> None:
     assert await port.begin(key(), "dispatch", "vpp", {"target_kw": 500.0}) == key()
     second = key(fingerprint="another body")
     assert await port.begin(second, "dispatch", "vpp", {}) == key()
-    assert len(await port.audit_entries(10)) == 1
+    assert len(await newest_entries(port, 10)) == 1
 
 
 async def test_keys_of_two_principals_do_not_meet(store: SqlOperations) -> None:
@@ -199,14 +200,14 @@ async def test_one_bad_write_does_not_harm_its_neighbours(store: SqlOperations) 
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), NotFoundError, type(None)]
-    assert {entry.action for entry in await store.audit_entries(10)} == {"a", "b"}
+    assert {entry.action for entry in await newest_entries(store, 10)} == {"a", "b"}
 
 
 async def test_many_at_once_with_the_same_key_create_one(store: SqlOperations) -> None:
     records = [key(fingerprint=str(i)) for i in range(50)]
     stood = await asyncio.gather(*(store.begin(record, "d", "vpp", {}) for record in records))
     assert len({record.fingerprint for record in stood}) == 1
-    assert len(await store.audit_entries(100)) == 1
+    assert len(await newest_entries(store, 100)) == 1
 
 
 async def test_audit_entries_come_newest_first_and_by_subject(
@@ -215,10 +216,10 @@ async def test_audit_entries_come_newest_first_and_by_subject(
     for n in range(3):
         await store.audit("ops", "note", "vpp" if n % 2 else "box", {"n": n, "deep": {"x": [1]}})
         clock.advance(timedelta(seconds=1))
-    entries = await store.audit_entries(2)
+    entries = await newest_entries(store, 2)
     assert [(entry.seq, entry.data["n"]) for entry in entries] == [(3, 2), (2, 1)]
     assert entries[0].data["deep"] == {"x": [1]}
-    assert [entry.seq for entry in await store.audit_entries(10, subject="box")] == [3, 1]
+    assert [entry.seq for entry in await newest_entries(store, 10, subject="box")] == [3, 1]
     assert entries[0].at == NOW + timedelta(seconds=2)
 
 
@@ -231,7 +232,7 @@ async def test_two_stores_write_one_chain(store: SqlOperations, url: str, engine
     await asyncio.to_thread(second.close)
     with reading(engine) as connection:
         assert first_broken(connection) is None
-    assert [entry.seq for entry in await store.audit_entries(100)] == list(range(80, 0, -1))
+    assert [entry.seq for entry in await newest_entries(store, 100)] == list(range(80, 0, -1))
 
 
 @pytest.mark.parametrize(

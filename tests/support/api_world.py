@@ -39,6 +39,7 @@ from serve_apps.web.deps import ApiDeps, ApiSettings
 from serve_apps.web.permissions import Role
 from tests.support.accounts import PASSWORD, account_stores, insert_accounts, make_account
 from tests.support.alarms import AlarmCycles, LogicDesk, ReversingBox
+from tests.support.audit import newest_entries
 from tests.support.databases import migrated_sqlite
 from tests.support.fakes import FakeActorHealth, FakeControlPlane, FakeLiveView, FakeOperationsStore
 from tests.support.live_states import (
@@ -80,7 +81,7 @@ class World:
 
     async def audited(self, action: str) -> list[AuditEntry]:
         """Return the entries of an action in the database, newest first."""
-        entries = await SqlOperations(self.database).audit_entries(200)
+        entries = await newest_entries(SqlOperations(self.database), 200)
         return [entry for entry in entries if entry.action == action]
 
     async def dispatch(
