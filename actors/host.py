@@ -2,8 +2,8 @@
 
 A turn takes whatever waits (calls first, then a due tick, then a bounded number of messages from
 the link), runs the pure decision on each, makes the result durable once for all of them when any
-asked for it, and only then performs the effects and answers the calls. While the disk is busy the
-next turn's work gathers, so that one flush serves many.
+asked for it, and only then performs the effects and answers the calls. While the disk is busy with
+what a caller waits for, the next turn's work gathers, so that one flush serves many.
 
 Mailbox: at most ``MAX_CALLS`` calls wait, the next is refused with ActorUnavailableError; ticks
 coalesce; messages wait in the link under the policies of ``actors.links.inbox``. While the store

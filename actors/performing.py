@@ -45,14 +45,15 @@ class Performing:
             effect: what to do.
             at_once: nothing waits, because somebody was told and will look.
         """
-        if isinstance(effect, PublishState):
-            prompt = effect.sampled or at_once
-            self._unpublished = None if prompt else effect
-            if not prompt:
-                if self._publisher is None:
-                    self._publisher = self._loop.call_later(GATHER_STATES_S, self._publish)
-                return
-        self._start(effect)
+        if not isinstance(effect, PublishState):
+            self._start(effect)
+        elif effect.sampled or at_once:
+            self._unpublished = None
+            self._start(effect)
+        else:
+            self._unpublished = effect
+            if self._publisher is None:
+                self._publisher = self._loop.call_later(GATHER_STATES_S, self._publish)
 
     async def stop(self) -> None:
         """Give up what is not done."""
