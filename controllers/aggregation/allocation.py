@@ -4,6 +4,9 @@ Members start from their plan, else from where they run free, and only those tha
 get a set-point; the others stay free, so that a roof is not capped at the yield of a second ago.
 The metered power of members that do not take part is taken from the target first. A member that
 belongs to somebody else and is not held is asked only for what the own members cannot serve.
+
+Members that respond slowly count with their meter until they have arrived: quick ones bridge what
+is still on its way, so that moving a share from one to the other makes no dip.
 """
 
 from __future__ import annotations
@@ -109,14 +112,19 @@ class Allocator:
         sums: their sums.
         now: who can be commanded, and from where.
         reach_s: time in which members can ramp to their set-points.
+        quick_s: a resource with a longer response is slow.
     """
 
-    def __init__(self, portfolio: Portfolio, sums: Sums, now: Situation, reach_s: float) -> None:
+    def __init__(
+        self, portfolio: Portfolio, sums: Sums, now: Situation, *, reach_s: float, quick_s: float
+    ) -> None:
         self._p = portfolio
         self._sums = sums
         self._now = now
         self._minutes = reach_s / 60.0
         self._tolerance_kw = now.tolerance_kw
+        # Nested aggregates bridge among their own members.
+        self._slow = portfolio.is_resource & (portfolio.response_s > quick_s)
         self._planned = np.isfinite(now.plan_kw)
         free = np.isnan(now.sent_kw) & ~self._planned
         low, high = portfolio.min_kw, portfolio.max_kw
@@ -186,9 +194,20 @@ class Allocator:
 
     def _split(self, target_kw: float, part: BoolArray) -> tuple[FloatArray, float]:
         """Split what the others leave of the target; NaN for members that take no part."""
-        p, now = self._p, self._now
         others = self._sums.counted & ~part
         goal_kw = target_kw - float(self._sums.member_believed_kw[others].sum())
+        setpoints, unserved_kw = self._divide(goal_kw, part)
+        slow, quick = part & self._slow, part & ~self._slow
+        if slow.any() and quick.any():
+            power, tolerance = self._p.power_kw[slow], self._tolerance_kw[slow]
+            arrived_kw = power + np.clip(setpoints[slow] - power, -tolerance, tolerance)
+            bridging, _ = self._divide(goal_kw - float(arrived_kw.sum()), quick)
+            setpoints = np.where(quick, bridging, setpoints)
+        return setpoints, unserved_kw
+
+    def _divide(self, goal_kw: float, part: BoolArray) -> tuple[FloatArray, float]:
+        """Split a power exactly over some members; NaN for the others."""
+        p, now = self._p, self._now
         setpoints = np.full(len(part), np.nan)
         if not part.any():
             return setpoints, goal_kw

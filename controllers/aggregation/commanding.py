@@ -153,7 +153,9 @@ class Commanding:
         )
         # A set-point says where the member can be by the next turn.
         reach_s = max(elapsed_s, self._definition.period_s)
-        allocator = Allocator(self._portfolio, sums, members, reach_s)
+        allocator = Allocator(
+            self._portfolio, sums, members, reach_s=reach_s, quick_s=self._settings.response_s
+        )
         released_kw = limits.clip(expected_kw(members, sums))
         if reference is None:
             goal_kw = released_kw

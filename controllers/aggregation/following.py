@@ -31,8 +31,7 @@ class Following:
         n = len(portfolio)
         self._portfolio = portfolio
         self._settings = settings
-        nested = np.array([member.kind == "aggregate" for member in portfolio.members])
-        self._response_s = np.where(nested, 2.0, 1.0) * settings.response_s
+        self._reporting_s = np.where(portfolio.is_resource, 1.0, 2.0) * settings.response_s
         self._past: deque[tuple[float, FloatArray]] = deque()
         self._model_kw = np.zeros(n)
         self._was_commanded = np.zeros(n, dtype=np.bool_)
@@ -120,21 +119,22 @@ class Following:
         up, down = p.ramp_up_kw_per_min / 60.0, p.ramp_down_kw_per_min / 60.0
         model = np.clip(wanted, model - down * elapsed_s, model + up * elapsed_s)
         self._model_kw = model
-        longest_s = float(self._response_s.max())
+        response_s = self._reporting_s + p.response_s
+        longest_s = float(response_s.max())
         while len(self._past) > 1 and self._past[1][0] <= now_s - longest_s:
             self._past.popleft()
-        low, high = self._hull(model, began, now_s)
+        low, high = self._hull(model, began, now_s - response_s)
         tolerance = self.tolerance_kw()
         too_low = power < np.minimum(low, p.max_kw) - tolerance
         return too_low | (power > np.maximum(high, p.min_kw) + tolerance)
 
     def _hull(
-        self, model: FloatArray, began: BoolArray, now_s: float
+        self, model: FloatArray, began: BoolArray, since_s: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the least and greatest model power during each member's response time."""
+        """Return the least and greatest model power since an instant of each member, [n]."""
         at = np.array([one[0] for one in self._past])[:, None]
         past = np.stack([one[1] for one in self._past])
-        recent = at > now_s - self._response_s
+        recent = at > since_s
         low = np.minimum(model, np.where(recent, past, np.inf).min(axis=0))
         high = np.maximum(model, np.where(recent, past, -np.inf).max(axis=0))
         return low, high

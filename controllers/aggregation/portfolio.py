@@ -55,9 +55,9 @@ class _Column(IntEnum):
 
     POWER, SIGMA, RATED, COVERAGE = range(4)
     MIN, MAX, RAMP_UP, RAMP_DOWN, ENERGY_UP, ENERGY_DOWN, RESERVE_UP, RESERVE_DOWN = range(4, 12)
-    DEAD_BAND, BAND_LOW, BAND_HIGH, MERIT, NATURAL = range(12, 17)
-    MEASURED_AT, PUBLISHED_AT, HOLDER, HOLDER_UNTIL, HOLDER_PRIORITY = range(17, 22)
-    TRUSTED, CERTAIN, UNWELL, KILLED, SETPOINT, ASKED, GRANTED, DENIED = range(22, 30)
+    DEAD_BAND, BAND_LOW, BAND_HIGH, MERIT, NATURAL, RESPONSE = range(12, 18)
+    MEASURED_AT, PUBLISHED_AT, HOLDER, HOLDER_UNTIL, HOLDER_PRIORITY = range(18, 23)
+    TRUSTED, CERTAIN, UNWELL, KILLED, SETPOINT, ASKED, GRANTED, DENIED = range(23, 31)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +112,7 @@ class Portfolio:
         self.band_high_kw: FloatArray = self._live[_Column.BAND_HIGH]
         self.merit_per_mwh: FloatArray = self._live[_Column.MERIT]
         self.natural_kw: FloatArray = self._live[_Column.NATURAL]
+        self.response_s: FloatArray = self._live[_Column.RESPONSE]
         self.holder_priority: FloatArray = self._live[_Column.HOLDER_PRIORITY]
         """Rank at which another aggregate holds the member, [n]; -1 where unknown."""
         self.setpoint_kw: FloatArray = self._live[_Column.SETPOINT]
@@ -120,6 +121,7 @@ class Portfolio:
         """Our proposal that the members last arbitrated, [n]; NaN where there is none."""
         self.granted_kw: FloatArray = self._live[_Column.GRANTED]
         """What came of that proposal, [n]; NaN where nothing."""
+        self.is_resource: BoolArray = np.array([m.kind == "resource" for m in members], np.bool_)
         self._home = np.array([member.home == aggregate_id for member in members], dtype=np.bool_)
         self._max_age_s = np.array([member.max_age_s for member in members])
         self._max_silence_s = settings.max_silence_s
@@ -219,6 +221,7 @@ class Portfolio:
             dead_band_kw=float(dead.min()) if len(dead) else 0.0,
             merit_per_mwh=float(live[c.MERIT] @ span) / width if width > 0.0 else 0.0,
             natural_kw=float(live[c.NATURAL] @ weight) + fixed_kw,
+            response_s=float(live[c.RESPONSE] @ span) / width if width > 0.0 else 0.0,
         )
 
     def _quality(
@@ -271,6 +274,7 @@ def _row(state: MemberState, own_id: str) -> tuple[float, ...]:
         envelope.exclusion_high_kw,
         envelope.merit_per_mwh,
         envelope.natural_kw,
+        envelope.response_s,
         -math.inf if measured_at is None else measured_at.timestamp(),
         state.published_at.timestamp(),
         holder,

@@ -16,7 +16,7 @@ class AggregateSettings:
     proposal_lifetime_s: float = 10.0
     """Least lifetime of a proposal; three turns of the loop if that is longer."""
     response_s: float = 3.0
-    """Time beyond its ramp for a member to be where its set-point was; twice that if nested."""
+    """Time beyond a member's ramp and response for its meter to show it; twice that if nested."""
     confirm_s: float = 1.0
     """A member is off for this long before it is set aside; one bad sample proves nothing."""
     member_tolerance_frac: float = 0.05

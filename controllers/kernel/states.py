@@ -115,6 +115,8 @@ class Envelope(Wire):
     """Marginal cost of injecting one more MWh, in the park's currency; orders the split."""
     natural_kw: float = 0.0
     """Where the resource would run if released."""
+    response_s: float = 0.0
+    """Time, beyond the ramp, in which 95 % of a change of set-point has taken effect."""
 
 
 class CommandView(Wire):

@@ -39,6 +39,7 @@ class MeteredTwin:
         """Greatest power by name-plate."""
         self.rated_kw = max(high_kw, -low_kw)
         self.ramp_kw_per_min = number(values, "ramp_frac_per_min") * self.rated_kw
+        self.response_s = number(values, "response_s")
         self.merit_per_mwh = number(values, "merit_per_mwh")
         self.reserve_duration_h = number(values, "reserve_duration_h")
         self.dead_band_kw = number(values, "dead_band_kw")
@@ -109,7 +110,7 @@ class MeteredTwin:
         reserve_down_kw: float,
         exclusion: tuple[float, float] = (0.0, 0.0),
     ) -> Envelope:
-        """Return an envelope with the ramp, dead band and merit that every kind has."""
+        """Return an envelope with the ramp, response, dead band and merit that every kind has."""
         return Envelope(
             min_kw=min_kw,
             max_kw=max_kw,
@@ -124,6 +125,7 @@ class MeteredTwin:
             exclusion_high_kw=exclusion[1],
             merit_per_mwh=self.merit_per_mwh,
             natural_kw=natural_kw,
+            response_s=self.response_s,
         )
 
     def _within_ramp(self, wanted_kw: float, from_kw: float, step_s: float) -> float:

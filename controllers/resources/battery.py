@@ -117,7 +117,7 @@ _ROWS: tuple[Parameter, ...] = (
         low=-1e6,
         high=1e6,
     ),
-    *common_rows(on_stale="zero", ramp_frac_per_min=60.0, merit_per_mwh=80.0),
+    *common_rows(on_stale="zero", ramp_frac_per_min=60.0, response_s=2.0, merit_per_mwh=80.0),
 )
 
 

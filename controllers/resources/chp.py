@@ -64,7 +64,7 @@ _ROWS: tuple[Parameter, ...] = (
         low=0.0,
         high=5.0,
     ),
-    *common_rows(on_stale="hold", ramp_frac_per_min=0.2, merit_per_mwh=600.0),
+    *common_rows(on_stale="hold", ramp_frac_per_min=0.2, response_s=30.0, merit_per_mwh=600.0),
 )
 
 

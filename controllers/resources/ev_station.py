@@ -52,7 +52,7 @@ _ROWS: tuple[Parameter, ...] = (
         low=0.5,
         high=1.0,
     ),
-    *common_rows(on_stale="zero", ramp_frac_per_min=6.0, merit_per_mwh=50.0),
+    *common_rows(on_stale="zero", ramp_frac_per_min=6.0, response_s=6.0, merit_per_mwh=50.0),
 )
 
 

@@ -77,7 +77,7 @@ _ROWS: tuple[Parameter, ...] = (
         low=0.0,
         high=1.0,
     ),
-    *common_rows(on_stale="release", ramp_frac_per_min=2.0, merit_per_mwh=70.0),
+    *common_rows(on_stale="release", ramp_frac_per_min=2.0, response_s=20.0, merit_per_mwh=70.0),
 )
 
 

@@ -85,7 +85,7 @@ _ROWS: tuple[Parameter, ...] = (
         low=-50.0,
         high=80.0,
     ),
-    *common_rows(on_stale="release", ramp_frac_per_min=2.0, merit_per_mwh=200.0),
+    *common_rows(on_stale="release", ramp_frac_per_min=2.0, response_s=25.0, merit_per_mwh=200.0),
 )
 
 

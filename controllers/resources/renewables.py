@@ -27,7 +27,7 @@ _COMMON: tuple[Parameter, ...] = (
         sentence="The plant obeys set-points below what is available.",
         sentence_zh="电站可按低于可用功率的设定值运行。",
     ),
-    *common_rows(on_stale="hold", ramp_frac_per_min=6.0, merit_per_mwh=0.0),
+    *common_rows(on_stale="hold", ramp_frac_per_min=6.0, response_s=5.0, merit_per_mwh=0.0),
 )
 
 _PV_ROWS: tuple[Parameter, ...] = (

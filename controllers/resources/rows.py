@@ -50,7 +50,7 @@ def number_row(
 
 
 def common_rows(
-    *, on_stale: str, ramp_frac_per_min: float, merit_per_mwh: float
+    *, on_stale: str, ramp_frac_per_min: float, response_s: float, merit_per_mwh: float
 ) -> tuple[Parameter, ...]:
     """Return the rows every kind ends with, under the kind's own defaults."""
     return (
@@ -63,6 +63,15 @@ def common_rows(
             low=0.0,
             high=6000.0,
             low_open=True,
+        ),
+        number_row(
+            "response_s",
+            "s",
+            "Time, beyond the ramp, in which 95 % of a change of set-point has taken effect.",
+            "除爬坡外，设定值变化的 95% 生效所需的时间。",
+            default=response_s,
+            low=0.0,
+            high=600.0,
         ),
         number_row(
             "merit_per_mwh",

@@ -113,6 +113,8 @@ class Device:
     dead_band_kw: float = 0.0
     band_kw: tuple[float, float] = (0.0, 0.0)
     lag_s: float = 0.5
+    response_s: float = 0.0
+    """What it says of its lag."""
     gain: float = 1.0
     """What it delivers per kW asked, away from its natural power."""
     power_kw: float = math.nan
@@ -188,6 +190,7 @@ class Device:
                 ramp_up_kw_per_min=self.ramp_kw_per_min,
                 ramp_down_kw_per_min=self.ramp_kw_per_min,
                 natural_kw=self.natural_kw,
+                response_s=self.response_s,
                 merit_per_mwh=self.merit_per_mwh,
                 dead_band_kw=self.dead_band_kw,
                 exclusion_low_kw=self.band_kw[0],

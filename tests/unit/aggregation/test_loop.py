@@ -258,6 +258,32 @@ def test_ramp_limited_member_is_helped_by_faster_ones_until_it_is_there() -> Non
     assert plant.state().members[0].set_aside_until is None
 
 
+@pytest.mark.parametrize("response_s", [0.0, 20.0])
+def test_share_that_moves_to_a_slow_member_makes_no_dip(response_s: float) -> None:
+    battery = Device("battery", merit_per_mwh=50.0)
+    pumps = Device(
+        "pumps",
+        low_kw=-200.0,
+        high_kw=-200.0,
+        natural_kw=-200.0,
+        merit_per_mwh=10.0,
+        lag_s=6.0,
+        response_s=response_s,
+    )
+    plant = SmallPlant([battery, pumps], {"vpp": ["battery", "pumps"]})
+    plant.vpp.submit(make_instruction(0.0), plant.now)
+    plant.run(10)
+    assert battery.power_kw == pytest.approx(200.0, abs=1.0)
+    pumps.high_kw = 0.0
+    lowest_kw = 0.0
+    for _ in range(40):
+        plant.turn()
+        lowest_kw = min(lowest_kw, plant.power_kw())
+    assert pumps.power_kw == pytest.approx(0.0, abs=5.0)
+    # Declared slow, it is bridged; undeclared, only its failing to follow tells.
+    assert (lowest_kw > -2.0 * TOLERANCE_KW) is (response_s > 0.0)
+
+
 def test_lumpy_unit_starts_at_its_minimum_and_the_others_make_room() -> None:
     unit = Device("chp", low_kw=0.0, high_kw=400.0, band_kw=(0.0, 200.0), merit_per_mwh=10.0)
     battery = Device("bess", low_kw=-100.0, high_kw=100.0, merit_per_mwh=50.0)
