@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from actors.links.inbox import Inbound, Policy, Subscription
 from actors.links.mqtt import MqttSession, MqttSettings
 from actors.live_view import STATE_MAX_BYTES
+from actors.precedence import Precedence
 from actors.tasks import end
 from controllers.control.contract import BACKFILL_MAX_BYTES, Backfill, topic
 from controllers.history.samples import Intake, Sample, backfilled
@@ -63,6 +64,8 @@ class HistorianActor:
         new_clock: makes the clock; another one only in tests.
         rotate_s: pause between two rotations.
     """
+
+    PRECEDENCE = Precedence.BACKGROUND
 
     def __init__(
         self,

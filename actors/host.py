@@ -18,6 +18,7 @@ import contextlib
 import gc
 import logging
 import os
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
@@ -46,7 +47,8 @@ CHECKPOINT_EVERY_S = 10.0
 """State that no decision asked to make durable is written this often."""
 
 GATHER_RECORDS_S = 5.0
-"""Whoever waits for records gets those of so long together, and control has gone first."""
+"""Whoever waits for records gets those of once to twice so long together, control having gone
+first; what one dispatch made many actors record is not fetched from all of them at one instant."""
 
 _STORE_RETRY_S = 0.5
 _RESTART_PAUSE_S = 1.0
@@ -215,7 +217,7 @@ class Host(Generic[StateT]):
             return pending
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._recorded.wait(), wait_s)
-            await asyncio.sleep(GATHER_RECORDS_S)
+            await asyncio.sleep(GATHER_RECORDS_S * random.SystemRandom().uniform(1.0, 2.0))
         return await asyncio.to_thread(store.pending, limit)
 
     def health(self) -> dict[str, int | float | str | bool]:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from actors import runtime
+from actors.precedence import Precedence
 from controllers.aggregation.checkpoint import MemberPlan
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
 from controllers.kernel.timebase import QUARTER_HOUR, Clock, SystemClock, floor_to
@@ -47,6 +48,8 @@ class OptimizerActor:
         park: the park.
         new_clock: makes the clock; another one only in simulated time.
     """
+
+    PRECEDENCE = Precedence.BACKGROUND
 
     def __init__(
         self, park: ParkDefinition, *, new_clock: Callable[[], Clock] = SystemClock

@@ -16,7 +16,8 @@ from controllers.kernel.errors import DeviceUnreachableError
 
 logger = logging.getLogger(__name__)
 
-GATHER_STATES_S = 0.05
+GATHER_STATES_S = 0.15
+"""Longer than a burst of commands to many resources takes, answers included."""
 
 
 class Performing:

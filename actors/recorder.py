@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from actors import runtime
+from actors.precedence import Precedence
 from actors.tasks import end
 from controllers.aggregation.realtime import RealtimeFigures, figures_of
 from controllers.kernel.errors import (
@@ -51,6 +52,8 @@ class RecorderActor:
         open_sink: opens the database; called in a thread.
         figures_s: how often the aggregates' figures are stored.
     """
+
+    PRECEDENCE = Precedence.BACKGROUND
 
     def __init__(
         self, open_sink: Callable[[], RecordSink], *, figures_s: float = FIGURES_S

@@ -14,6 +14,7 @@ from datetime import datetime
 from actors.host import Host
 from actors.links.device import DeviceLink
 from actors.links.mqtt import MqttSettings
+from actors.precedence import Precedence
 from controllers.control import resource as control
 from controllers.control.events import (
     Event,
@@ -74,6 +75,8 @@ class ResourceActor:
         open_store: from actor id to its store.
         new_clock: makes the clock; another one only in simulated time.
     """
+
+    PRECEDENCE = Precedence.CONTROL
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ import ray.exceptions
 import ray.util
 
 from actors.logs import log_to_stderr
+from actors.precedence import Precedence, take
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
 
 NAMESPACE = "parkgrid"
@@ -91,10 +92,11 @@ def spawn(class_: type, name: str, *args: object, **kwargs: object) -> ActorHand
 
 
 def logging_class(class_: type, name: str) -> type:
-    """Return an actor class that begins to log when it is built in its own process."""
+    """Return an actor class that begins to log and takes its place in its own process."""
 
     def begin(self: Any, *args: object, **kwargs: object) -> None:
         log_to_stderr(name)
+        take(getattr(class_, "PRECEDENCE", Precedence.SERVICE))
         class_.__init__(self, *args, **kwargs)  # type: ignore[misc]
 
     # A class of its own, because Ray builds the actor where nothing of ours has run before.

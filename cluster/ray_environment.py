@@ -78,6 +78,9 @@ def ray_environment(folder: Path) -> dict[str, str]:
         "RAY_event_stats": "0",
         "RAY_task_events_report_interval_ms": "0",
         "RAY_enable_metrics_collection": "0",
+        "REPORTER_UPDATE_INTERVAL_MS": "60000",
+        # What is deployed once need not be looked after ten times a second.
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         # A busy machine is slow to start the ingress; Ray would kill it and begin again.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",

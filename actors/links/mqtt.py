@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from actors.links.inbox import Inbound, Inbox, Subscription
+from actors.links.prompt import PromptClient
 from controllers.kernel.errors import DeviceUnreachableError
 from controllers.kernel.wire import Wire
 
@@ -315,7 +316,7 @@ class MqttSession:
                 keyfile=settings.tls_key_file,
             )
         v5 = self._protocol == "5"
-        client = aiomqtt.Client(
+        client = PromptClient(
             settings.host,
             settings.port,
             username=settings.username,
