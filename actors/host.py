@@ -47,8 +47,7 @@ CHECKPOINT_EVERY_S = 10.0
 """State that no decision asked to make durable is written this often."""
 
 GATHER_RECORDS_S = 5.0
-"""Whoever waits for records gets those of once to twice so long together, control having gone
-first; what one dispatch made many actors record is not fetched from all of them at one instant."""
+"""Whoever waits for records gets those of one to two such spans: not from all at one instant."""
 
 _STORE_RETRY_S = 0.5
 _RESTART_PAUSE_S = 1.0
@@ -329,11 +328,9 @@ class Host(Generic[StateT]):
         told = self._journal.owes
         for effect in self._journal.release():
             self._performing.begin(effect, at_once=told)
-        if ticked and (self._journal.has_records or self._checkpoint_is_old()):
+        is_old = self._loop.time() - self._written_at_s > CHECKPOINT_EVERY_S
+        if ticked and (self._journal.has_records or is_old):
             await self._flush()
-
-    def _checkpoint_is_old(self) -> bool:
-        return self._loop.time() - self._written_at_s > CHECKPOINT_EVERY_S
 
     def _decide_for_caller(self, event: Event, answer: asyncio.Future[StateT]) -> None:
         if answer.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import shutil
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from actors.links import mqtt
+from actors.links import mqtt, prompt
 from actors.links.inbox import Policy, Subscription
 from actors.links.mqtt import MqttSession, MqttSettings
 from actors.tasks import end
@@ -57,6 +58,51 @@ async def test_what_one_session_publishes_another_receives(broker: Broker) -> No
         await writer.publish("t/b", b"2")
         await eventually(lambda: reader.backlog == 2, within_s=5)
         assert {(m.topic, m.payload) for m in reader.drain()} == {("t/a", b"1"), ("t/b", b"2")}
+
+
+async def test_a_burst_leaves_while_it_is_being_prepared(broker: Broker) -> None:
+    reader = MqttSession(broker.settings, "reader", subscriptions=[_ALL])
+    async with (
+        running(reader),
+        running(speaker(broker.settings, "writer")) as writer,
+    ):
+        await eventually(lambda: reader.connected and writer.connected, within_s=5)
+        publishing = writer.publish("t/first", b"1")
+        with pytest.raises(StopIteration):
+            publishing.send(None)  # it never waits: no turn of the loop between call and wire
+        await eventually(lambda: reader.backlog == 1, within_s=5)
+
+
+async def test_more_than_the_socket_takes_arrives_whole(broker: Broker) -> None:
+    reader = MqttSession(
+        broker.settings,
+        "reader",
+        subscriptions=[dataclasses.replace(_ALL, max_bytes=1_000_000)],
+    )
+    async with (
+        running(reader),
+        running(speaker(broker.settings, "writer")) as writer,
+    ):
+        await eventually(lambda: reader.connected and writer.connected, within_s=5)
+        payloads = [bytes([i]) * 900_000 for i in range(8)]
+        await asyncio.gather(*(writer.publish("t/big", payload) for payload in payloads))
+        await eventually(lambda: reader.backlog == len(payloads), within_s=10)
+        assert [message.payload for message in reader.drain()] == payloads
+
+
+async def test_answers_to_a_command_are_taken_together_and_none_is_lost(broker: Broker) -> None:
+    asking = MqttSession(broker.settings, "asking", subscriptions=[_ALL])
+    async with running(asking), running(speaker(broker.settings, "device")) as device:
+        await eventually(lambda: asking.connected and device.connected, within_s=5)
+        loop = asyncio.get_running_loop()
+        sent_at_s = loop.time()
+        sending = asyncio.create_task(asking.publish("other", b"command", qos=1))
+        await asyncio.sleep(0)
+        for n in range(5):
+            await device.publish(f"t/{n}", b"answer")
+        await eventually(lambda: asking.backlog == 5, within_s=5)
+        assert loop.time() - sent_at_s >= prompt.ANSWERS_S
+        await sending
 
 
 async def test_protocol_five_is_spoken_where_the_broker_has_it(broker: Broker) -> None:
