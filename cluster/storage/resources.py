@@ -129,38 +129,23 @@ class SqlResources:
         def work(connection: Connection) -> ResourceRecord:
             park_id = lock_park(connection)
             standing = _require(connection, park_id, act.subject, seen_version)
-            wanted = NewResource(
-                definition=msgspec.structs.replace(
-                    change.definition,
-                    id=act.subject,
-                    kind="" if standing.template else standing.definition.kind,
-                ),
-                template_id=standing.template.template_id if standing.template else None,
-                template_version=change.template_version
-                or (standing.template.version if standing.template else None),
-                site=change.site,
-            )
-            if change.template_version is not None and standing.template is None:
-                rule = "it was made of no template"
-                raise RulesBrokenError(
-                    [Problem(field="template_version", value=change.template_version, rule=rule)]
-                )
-            (definition, template), problems = _resolved(
-                connection, wanted, "", kept=standing.template
-            )
-            if problems:
-                raise RulesBrokenError(problems)
-            return self._write(
-                connection,
-                park_id,
-                msgspec.structs.replace(
-                    standing, definition=definition, template=template, site=change.site
-                ),
-            )
+            return self._write(connection, park_id, _changed(connection, standing, change))
 
         done = await self._database.act(act, work, ResourceRecord)
         self._book.take(resources=[done.value])
         return done
+
+    async def foresee(
+        self, resource_id: str, seen_version: int, change: ResourceChange
+    ) -> tuple[ResourceRecord, ResourceRecord]:
+        """Return a resource as it stands and as a change would leave it."""
+        park_id = self._book.park().id
+
+        def find(connection: Connection) -> tuple[ResourceRecord, ResourceRecord]:
+            standing = _require(connection, park_id, resource_id, seen_version)
+            return standing, _changed(connection, standing, change, locked=False)
+
+        return await self._database.read(find)
 
     async def retire(self, act: Act, seen_version: int) -> Done[ResourceRecord]:
         """Take a resource out for good."""
@@ -261,8 +246,41 @@ def n_active(connection: Connection, park_id: str) -> int:
 Resolved = tuple[ResourceDefinition, TemplateRef | None]
 
 
+def _changed(
+    connection: Connection, standing: ResourceRecord, change: ResourceChange, *, locked: bool = True
+) -> ResourceRecord:
+    """Return what a change makes of a resource; versions of templates never change."""
+    origin = standing.template
+    if change.template_version is not None and origin is None:
+        rule = "it was made of no template"
+        raise RulesBrokenError(
+            [Problem(field="template_version", value=change.template_version, rule=rule)]
+        )
+    wanted = NewResource(
+        definition=msgspec.structs.replace(
+            change.definition,
+            id=standing.definition.id,
+            kind="" if origin else standing.definition.kind,
+        ),
+        template_id=origin.template_id if origin else None,
+        template_version=change.template_version or (origin.version if origin else None),
+        site=change.site,
+    )
+    (definition, template), problems = _resolved(connection, wanted, "", kept=origin, locked=locked)
+    if problems:
+        raise RulesBrokenError(problems)
+    return msgspec.structs.replace(
+        standing, definition=definition, template=template, site=change.site
+    )
+
+
 def _resolved(
-    connection: Connection, item: NewResource, path: str, *, kept: TemplateRef | None = None
+    connection: Connection,
+    item: NewResource,
+    path: str,
+    *,
+    kept: TemplateRef | None = None,
+    locked: bool = True,
 ) -> tuple[Resolved, list[Problem]]:
     """Return the definition an item comes to, what it is made of, and every broken rule.
 
@@ -273,7 +291,7 @@ def _resolved(
     if item.template_id is None:
         return (definition, None), problems + check_resource(definition, path=path)
     try:
-        template = require_template(connection, item.template_id, locked=True)
+        template = require_template(connection, item.template_id, locked=locked)
         version = require_version(
             connection, item.template_id, item.template_version or template.version
         )

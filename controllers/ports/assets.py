@@ -151,6 +151,16 @@ class ResourceStore(Protocol):
         """
         ...
 
+    async def foresee(
+        self, resource_id: str, seen_version: int, change: ResourceChange
+    ) -> tuple[ResourceRecord, ResourceRecord]:
+        """Return a resource as it stands and as a change would leave it; nothing is changed.
+
+        Raises:
+            ParkgridError: as ``update`` would.
+        """
+        ...
+
     async def retire(self, act: Act, seen_version: int) -> Done[ResourceRecord]:
         """Take ``act.subject`` out for good.
 

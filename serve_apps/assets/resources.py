@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from textwrap import shorten
+from typing import cast
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from controllers.accounts.approvals import Approval
+from controllers.assets.protection import widenings
 from controllers.assets.records import ResourceRecord, ResourceStatus
 from controllers.kernel.errors import NotFoundError
 from controllers.kernel.wire import Wire
-from controllers.ports.acts import Done
-from controllers.ports.assets import ResourceFilter
+from controllers.ports.acts import Act, Done
+from controllers.ports.assets import ResourceChange, ResourceFilter
+from serve_apps.approvals.four_eyes import Agreed, four_eyes, with_approval
 from serve_apps.assets.bodies import ResourceBody, ResourcesBody, UpdateResourceBody
 from serve_apps.assets.pictures import feature, resource_view
 from serve_apps.assets.views import CreatedResources, ParkMap, ResourceList, ResourceView
@@ -25,6 +31,7 @@ from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 from serve_apps.web.versions import IfMatch, etag, required_version
 
 _ROOT = f"{PREFIX}/resources"
+_MAX_REASON = 500
 _CREATE_REFUSALS = (400, 409, 413, 415, 422, 503)
 
 router = APIRouter(prefix=PREFIX, tags=["resources"], route_class=GuardedRoute)
@@ -120,19 +127,77 @@ async def create_resources(
 
 @router.put(
     "/resources/{resource_id}",
-    **answers(ResourceView, Operation.RESOURCE_WRITE, 400, 404, 409, 412, 413, 415, 422, 428, 503),
+    **answers(
+        ResourceView,
+        Operation.RESOURCE_WRITE,
+        *(400, 404, 409, 412, 413, 415, 422, 428, 503),
+        also=202,
+        pending=Approval,
+    ),
 )
 async def update_resource(
+    *,
+    request: Request,
     resource_id: PathId,
     body: UpdateResourceBody,
     deps: Deps,
     caller: Caller,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change a resource, whole; only what it touches is restarted."""
-    act = act_of(caller, Operation.RESOURCE_WRITE, resource_id, body)
+    """Change a resource, whole; only what it touches is restarted.
+
+    Where it widens what the device may be asked to do, a second person may have to agree first
+    (202); narrowing goes at once.
+    """
     version = required_version(if_match)
-    return _one(deps, caller, await deps.resources.update(act, version, body.change(resource_id)))
+    change = body.change(resource_id)
+    before, after = await deps.resources.foresee(resource_id, version, change)
+    wider = widenings(before.definition, after.definition)
+    if not wider:
+        act = act_of(caller, Operation.RESOURCE_WRITE, resource_id, body)
+        return _one(deps, caller, await deps.resources.update(act, version, change))
+    return await with_approval(
+        request,
+        caller,
+        WIDEN,
+        subject=resource_id,
+        payload=WidenPayload(
+            resource_id=resource_id, version=version, change=change, widenings=wider
+        ),
+        reason=shorten(f"wider: {'; '.join(wider)}", _MAX_REASON, placeholder=" ..."),
+        answer=lambda record: _one(deps, caller, Done(value=cast(ResourceRecord, record))),
+    )
+
+
+class WidenPayload(Wire):
+    """A change of a resource that widens what its device may be asked to do."""
+
+    resource_id: str
+    version: int
+    """That the change was made for."""
+    change: ResourceChange
+    widenings: list[str]
+    """What becomes wider, each as ``name before -> after``."""
+
+
+async def _carry_out_widening(deps: ApiDeps, payload: WidenPayload, agreed: Agreed) -> Wire:
+    act = Act(
+        principal=agreed.username,
+        action=Operation.RESOURCE_WRITE.value,
+        subject=payload.resource_id,
+        data={
+            **cast(dict[str, object], msgspec.to_builtins(payload.change)),
+            "widenings": payload.widenings,
+            **agreed.told(),
+        },
+        # An attempt that was cut off after its effect finds the effect.
+        key=agreed.approval_id,
+        fingerprint=agreed.approval_id or "",
+    )
+    return (await deps.resources.update(act, payload.version, payload.change)).value
+
+
+WIDEN = four_eyes("resource.widen", Operation.RESOURCE_WRITE, WidenPayload, _carry_out_widening)
 
 
 @router.delete(

@@ -169,3 +169,73 @@ async def test_limits_wait_for_a_second_person_and_for_their_version(strict: Wor
     late = (await decide(strict, second.json()["id"], role="everything")).json()
     assert late["state"] == "failed"
     assert_problem(await ask_limits(), 412, "version-changed")
+
+
+async def change_battery(world: World, role: str = "admin", version: int = 1, **own: Any) -> Any:
+    parameters = {"capacity_kwh": 200.0, "max_charge_kw": 100.0, "max_discharge_kw": 100.0}
+    body = {"name": "Battery 1", "parameters": parameters | own}
+    headers = world.auth(role, **{"If-Match": f'"{version}"'})
+    return await world.client.put(f"{API}/resources/bess1", json=body, headers=headers)
+
+
+def battery_of(world: World) -> dict[str, Any]:
+    return dict(world.assets.resources["bess1"].definition.parameters)
+
+
+async def test_wider_limits_of_a_resource_wait_for_a_second_person(strict: World) -> None:
+    asked = await change_battery(strict, max_discharge_kw=140.0, soc_min_frac=0.02)
+    assert asked.status_code == 202
+    approval = asked.json()
+    assert (approval["kind"], approval["subject"]) == ("resource.widen", "bess1")
+    assert approval["reason"] == "wider: max_discharge_kw 100 -> 140 kW; soc_min_frac 0.05 -> 0.02"
+    assert battery_of(strict)["max_discharge_kw"] == 100.0
+    assert_problem(await decide(strict, approval["id"], role="admin"), 409, "conflict")
+    # Whoever may not change a resource may not agree to its change.
+    assert_problem(await decide(strict, approval["id"], role="operator"), 403, "forbidden")
+    assert battery_of(strict)["max_discharge_kw"] == 100.0
+    done = (await decide(strict, approval["id"], role="maintainer")).json()
+    assert (done["state"], done["decided_by"]) == ("done", "maintainer")
+    assert battery_of(strict)["max_discharge_kw"] == 140.0
+    entry = (await strict.audited("resource.write"))[0]
+    assert (entry.data["requested_by"], entry.data["approved_by"]) == ("admin", "maintainer")
+    assert entry.data["widenings"] == [
+        "max_discharge_kw 100 -> 140 kW",
+        "soc_min_frac 0.05 -> 0.02",
+    ]
+
+
+async def test_narrower_limits_of_a_resource_go_at_once(strict: World) -> None:
+    changed = await change_battery(strict, max_discharge_kw=80.0, soc_min_frac=0.2)
+    assert (changed.status_code, changed.headers["etag"]) == (200, '"2"')
+    assert battery_of(strict)["max_discharge_kw"] == 80.0
+    # The way back is a widening, even to what it was before.
+    back = await change_battery(strict, version=2)
+    assert (back.status_code, back.json()["state"]) == (202, "pending")
+
+
+async def test_a_newer_template_that_widens_waits_too(strict: World) -> None:
+    headers = strict.auth("admin")
+    made = {"id": "b9", "name": "B", "template_id": "starter-battery"}
+    own = {"parameters": {"capacity_kwh": 2000.0}, "fallback": "zero"}
+    await strict.client.post(f"{API}/resources", json=made | own, headers=headers)
+    url = f"{API}/resource-templates/starter-battery"
+    parameters = [
+        {"name": name, "default": kw}
+        for name, kw in (("max_discharge_kw", 900.0), ("max_charge_kw", 500.0))
+    ]
+    newer = {"name": "B", "parameters": parameters}
+    told = await strict.client.put(url, json=newer, headers=headers | {"If-Match": '"1"'})
+    assert told.status_code == 200, told.text
+    body = {"name": "B", "template_version": 2} | own
+    seen = headers | {"If-Match": '"1"'}
+    moved = await strict.client.put(f"{API}/resources/b9", json=body, headers=seen)
+    assert (moved.status_code, moved.json().get("kind")) == (202, "resource.widen")
+
+
+async def test_a_wider_change_that_breaks_rules_asks_nobody(strict: World) -> None:
+    refused = await change_battery(strict, max_discharge_kw=-1.0)
+    assert_problem(refused, 422, "validation")
+    late = await change_battery(strict, version=7, max_discharge_kw=140.0)
+    assert_problem(late, 412, "version-changed")
+    pending = await strict.client.get(f"{API}/approvals", headers=strict.auth("auditor"))
+    assert pending.json()["items"] == []

@@ -134,11 +134,16 @@ async def test_an_update_is_a_version_and_a_stale_one_is_refused(stores: Stores)
     change = ResourceChange(
         definition=ResourceDefinition(id="", name="R", kind="", parameters={"rated_kw": 70.0})
     )
+    before, after = await stores.resources.foresee("pv1", 1, change)
+    assert (before, before.version) == (stores.book.resources["pv1"], 1)
     record = (await stores.resources.update(act("pv1"), 1, change)).value
+    assert (after.definition, after.template) == (record.definition, record.template)
     assert (record.version, record.definition.id, record.definition.kind) == (2, "pv1", "pv")
     assert stores.registry.load().resources[1].parameters == {"rated_kw": 70.0}
     with pytest.raises(StaleVersionError):
         await stores.resources.update(act("pv1"), 1, change)
+    with pytest.raises(StaleVersionError):
+        await stores.resources.foresee("pv1", 1, change)
     with pytest.raises(NotFoundError):
         await stores.resources.update(act("nobody"), 1, change)
 
