@@ -126,13 +126,18 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     history = HistoryFolder(wiring.history, wiring.history_settings, clock)
     helpers["history"] = history.ping
     database = Database(wiring.database_url, clock, replica=replica)
+    quotas = LimitsQuotas(redis, clock)
     calls = ActorCalls()
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
     deps = ApiDeps(
         park=assets.park,
         live=live,
         actors=RayActorHealth(),
-        breakers={"store": database.n_breakers_open, "actors": calls.n_breakers_open},
+        breakers={
+            "store": database.n_breakers_open,
+            "actors": calls.n_breakers_open,
+            "redis": quotas.n_breakers_open,
+        },
         queues={"database_writes": database.n_waiting},
         control=RayControlPlane(calls),
         alarms=SqlAlarms(database, FileSecretBox(wiring.seal_keys_file)),
@@ -153,7 +158,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         keys=SqlApiKeys(database),
         grid_factors=wiring.grid_factors,
         approvals=SqlApprovals(database),
-        quotas=LimitsQuotas(redis, clock),
+        quotas=quotas,
         clock=clock,
         ids=ids,
         settings=ApiSettings(

@@ -47,6 +47,7 @@ from controllers.kernel.states import (
 from controllers.kernel.timebase import Clock
 from controllers.kernel.wire import encode
 from controllers.ports.alarms import AlarmSetup, AlarmSource, AlarmSourceFactory
+from controllers.ports.health import breakers_figure
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,7 @@ class AlarmLink:
             "payloads_refused": self.n_refused,
             "notices_waiting": self._dispatcher.n_waiting,
             **{f"notices_{outcome.value}": n for outcome, n in outcomes},
+            **{breakers_figure(kind): n for kind, n in self._dispatcher.n_breakers_open().items()},
         }
 
     def _decode(

@@ -3,6 +3,10 @@
 A notice is tried until it is taken, refused for good, or ``Patience`` is over; waits between tries
 have full jitter. At most ``MAX_WAITING`` wait per channel; what comes on top is dropped, and told.
 Every notice that was taken in ends with exactly one ``Delivery``.
+
+A server outside that fails some times in a row is left alone by a circuit breaker per channel: it
+is asked once per ``Patience.rest_s``, however many notices wait. They wait, they are not refused,
+so that a server that comes back gets them. A test by a person is always tried.
 """
 
 from __future__ import annotations
@@ -23,15 +27,18 @@ from controllers.alarms.channels import (
     Delivery,
     DeliveryOutcome,
     MailEndpoint,
+    MqttEndpoint,
     WebhookEndpoint,
     mail_of,
     notice_body,
     notice_topic,
 )
 from controllers.alarms.notices import Notice
+from controllers.kernel.breaker import Breaker
 from controllers.kernel.errors import NotFoundError, ParkgridError, TemporaryError
 from controllers.kernel.timebase import Clock
 from controllers.ports.alarms import OpenChannel
+from controllers.ports.health import SMTP, WEBHOOK
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +55,8 @@ class Patience:
     n_attempts: int = 8
     first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
+    rest_s: float = 10.0
+    """Between two attempts at a server that failed some times in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +122,7 @@ class Dispatcher:
         self._channels: dict[str, OpenChannel] = {}
         self._queues: dict[str, asyncio.Queue[Notice]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
+        self._breakers: dict[str, Breaker] = {}
         self._taken: set[str] = set()
         self.n_by_outcome = dict.fromkeys(DeliveryOutcome, 0)
 
@@ -123,7 +133,20 @@ class Dispatcher:
 
     def use(self, channels: Iterable[OpenChannel]) -> None:
         """Deliver over these channels from now on."""
+        before = self._channels
         self._channels = {channel.channel.id: channel for channel in channels}
+        for id_, channel in before.items():
+            # Another server, or another account on it, has not failed yet.
+            if self._channels.get(id_) != channel:
+                self._breakers.pop(id_, None)
+
+    def n_breakers_open(self) -> dict[str, int]:
+        """Return by kind of server how many channels rest for having failed."""
+        counts = {WEBHOOK: 0, SMTP: 0}
+        for id_, breaker in self._breakers.items():
+            endpoint = self._channels[id_].channel.endpoint
+            counts[WEBHOOK if isinstance(endpoint, WebhookEndpoint) else SMTP] += breaker.is_open
+        return counts
 
     def take(self, notices: Iterable[Notice]) -> None:
         """Take in notices; one that is being delivered already is passed over."""
@@ -142,7 +165,8 @@ class Dispatcher:
         if channel is None:
             raise NotFoundError("usable alarm channel", channel_id)
         attempts: list[Attempt] = []
-        outcome = await self._deliver(channel, notice, attempts, Patience(n_attempts=1))
+        once = Patience(n_attempts=1)
+        outcome = await self._deliver(channel, notice, attempts, once, rests=False)
         return self._delivery(notice, outcome, attempts)
 
     async def stop(self) -> None:
@@ -176,16 +200,30 @@ class Dispatcher:
             self._finish(notice, outcome, attempts)
 
     async def _deliver(
-        self, channel: OpenChannel, notice: Notice, attempts: list[Attempt], patience: Patience
+        self,
+        channel: OpenChannel,
+        notice: Notice,
+        attempts: list[Attempt],
+        patience: Patience,
+        *,
+        rests: bool = True,
     ) -> DeliveryOutcome:
+        breaker = self._breaker_of(channel)
         tries = AsyncRetrying(
             stop=stop_after_attempt(patience.n_attempts),
             wait=wait_random_exponential(patience.first_wait_s, patience.longest_wait_s),
             retry=retry_if_exception_type(TemporaryError),
             reraise=True,
         )
+
+        async def attempt() -> None:
+            if rests and breaker is not None:
+                # Of each channel there is one worker, so whoever wakes here is the one trial.
+                await asyncio.sleep(breaker.rest_left_s(asyncio.get_running_loop().time()))
+            await self._attempt(channel, notice, attempts, breaker)
+
         try:
-            await tries(self._attempt, channel, notice, attempts)
+            await tries(attempt)
         except ParkgridError:
             return DeliveryOutcome.FAILED
         except Exception:
@@ -193,13 +231,30 @@ class Dispatcher:
             return DeliveryOutcome.FAILED
         return DeliveryOutcome.DELIVERED
 
-    async def _attempt(self, channel: OpenChannel, notice: Notice, attempts: list[Attempt]) -> None:
+    def _breaker_of(self, channel: OpenChannel) -> Breaker | None:
+        if isinstance(channel.channel.endpoint, MqttEndpoint):
+            # The park's own broker has a link that knows when it is down.
+            return None
+        breaker = Breaker(rest_s=self._patience.rest_s)
+        return self._breakers.setdefault(channel.channel.id, breaker)
+
+    async def _attempt(
+        self,
+        channel: OpenChannel,
+        notice: Notice,
+        attempts: list[Attempt],
+        breaker: Breaker | None,
+    ) -> None:
         try:
             detail = await self._sender.attempt(channel, notice)
         except Exception as error:
+            if breaker is not None:
+                _count(breaker, error)
             what = str(error) if isinstance(error, ParkgridError) else type(error).__name__
             attempts.append(self._noted(what, ok=False))
             raise
+        if breaker is not None:
+            breaker.succeeded()
         attempts.append(self._noted(detail, ok=True))
 
     def _noted(self, detail: str, *, ok: bool) -> Attempt:
@@ -220,3 +275,11 @@ class Dispatcher:
             finished_at=self._sender.clock.now(),
             attempts=attempts,
         )
+
+
+def _count(breaker: Breaker, error: Exception) -> None:
+    if isinstance(error, ParkgridError) and not isinstance(error, TemporaryError):
+        # A refusal is an answer.
+        breaker.succeeded()
+    else:
+        breaker.failed(asyncio.get_running_loop().time())

@@ -1,12 +1,14 @@
 """The QuotaStore over the library ``limits``: in Redis for all replicas, else in this process.
 
 While Redis does not answer each replica counts for itself: a limit must not take the plant down.
+After some failures in a row a circuit breaker leaves Redis alone, so that requests do not wait for
+it one by one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from datetime import datetime, timedelta
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
@@ -14,11 +16,15 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 from redis.asyncio import Redis
 
+from cluster.storage.redis import ANSWER_WITHIN_S
+from controllers.kernel.breaker import Breaker
 from controllers.kernel.timebase import Clock
 from controllers.ports.quotas import Quota
 
-_REST = timedelta(seconds=10)
-"""How long Redis is left alone after it did not answer."""
+REST_S = 10.0
+"""How long Redis is left alone after it failed some times in a row, and between two trials."""
+TAKEN_WITHIN_S = 2 * ANSWER_WITHIN_S
+"""How long a request waits for Redis at most: one answer, and once more over a new connection."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,28 +34,36 @@ class LimitsQuotas:
 
     Args:
         redis: that the replicas share; None counts in this process.
-        clock: tells when Redis is asked again.
+        clock: tells how much of a window is over.
+        rest_s: between two trials of a Redis that keeps failing.
     """
 
-    def __init__(self, redis: Redis | None, clock: Clock) -> None:
+    def __init__(self, redis: Redis | None, clock: Clock, *, rest_s: float = REST_S) -> None:
         self._clock = clock
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._shared = None if redis is None else FixedWindowRateLimiter(_over(redis))
-        self._rests_until: datetime | None = None
+        self._breaker = Breaker(rest_s=rest_s)
+
+    def n_breakers_open(self) -> int:
+        """Return 1 while Redis is left alone for having failed."""
+        return int(self._breaker.is_open)
 
     async def take(self, key: str, per_minute: int, n: int) -> Quota:
         """Take ``n`` of ``per_minute``, all or none."""
-        now = self._clock.now()
-        rests = self._rests_until is not None and now < self._rests_until
-        if self._shared is not None and not rests:
+        loop = asyncio.get_running_loop()
+        if self._shared is not None and self._breaker.admits(loop.time()):
             try:
-                quota = await self._take(self._shared, key, per_minute, n)
-            except StorageError:
-                if self._rests_until is None:
+                async with asyncio.timeout(TAKEN_WITHIN_S):
+                    quota = await self._take(self._shared, key, per_minute, n)
+            except (StorageError, TimeoutError):
+                was_open = self._breaker.is_open
+                self._breaker.failed(loop.time())
+                if self._breaker.is_open and not was_open:
                     _log.warning("Redis does not answer; each replica limits for itself")
-                self._rests_until = now + _REST
             else:
-                self._rests_until = None
+                if self._breaker.is_open:
+                    _log.info("Redis answers again; replicas share their limits")
+                self._breaker.succeeded()
                 return quota
         return await self._take(self._own, key, per_minute, n)
 

@@ -42,6 +42,10 @@ class Breaker:
         self._rests_until_s = now_s + self._rest_s
         return True
 
+    def rest_left_s(self, now_s: float) -> float:
+        """Return how long an open one admits nobody; for who would rather wait than be refused."""
+        return max(self._rests_until_s - now_s, 0.0) if self.is_open else 0.0
+
     def succeeded(self) -> None:
         """Close it."""
         self._n_failures = 0

@@ -54,6 +54,8 @@ const WORDS = {
     without_read_replica: "The read replica does not answer: the primary database does instead.",
     without_history: "History cannot be read or written: what is measured now waits in memory.",
     without_redis: "Redis does not answer: each server counts limits for itself.",
+    without_webhook: "A webhook takes no notices of alarms; they wait.",
+    without_smtp: "A mail server takes no notices of alarms; they wait.",
     withoutElse: (name) => `${name} does not answer; everything else goes on.`,
   },
   zh: {
@@ -109,12 +111,14 @@ const WORDS = {
     without_read_replica: "只读副本无响应：由主数据库代为应答。",
     without_history: "历史数据暂不可读写：当前测量值暂存内存。",
     without_redis: "Redis 无响应：各服务器自行计数限流。",
+    without_webhook: "Webhook 未接收告警通知，通知等待中。",
+    without_smtp: "邮件服务器未接收告警通知，通知等待中。",
     withoutElse: (name) => `${name} 无响应，其余功能照常。`,
   },
 };
 
 // Dependencies whose absence has words of its own.
-export const WITHOUT = ["store", "actors", "read-replica", "history", "redis"];
+export const WITHOUT = ["store", "actors", "read-replica", "history", "redis", "webhook", "smtp"];
 
 let language = localStorage.getItem("parkgrid.language")
   || (navigator.language.startsWith("zh") ? "zh" : "en");

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from controllers.kernel.errors import TemporaryError
+from controllers.ports.health import NOTICE_SERVERS, SMTP, WEBHOOK, n_breakers_open
 from serve_apps.web.deps import ApiDeps
 from serve_apps.web.problems import CheckView
 
@@ -27,6 +28,8 @@ DEGRADED_MODES = {
     "read-replica": "the primary database answers its reads",
     "history": "live control goes on; the newest samples wait in memory, older ones are lost",
     "redis": "limits are counted by each replica for itself",
+    WEBHOOK: "alarms are raised and shown all the same; notices for the channels concerned wait",
+    SMTP: "alarms are raised and shown all the same; e-mails for the channels concerned wait",
 }
 _ELSE = "everything else goes on"
 
@@ -57,7 +60,8 @@ class DependencyBoard:
             **self._deps.helpers,
         }
         asked = [self._check(name, ping) for name, ping in pings.items()]
-        return [self._told(*self._live()), *await asyncio.gather(*asked)]
+        answered = await asyncio.gather(*asked)
+        return [self._told(*self._live()), *answered, *await self._notices()]
 
     async def _check(self, name: str, ping: Callable[[], Awaitable[str | None]]) -> CheckView:
         try:
@@ -85,6 +89,21 @@ class DependencyBoard:
             return None
         named = ", ".join(missing[:3])
         return f"{len(missing)} of {len(healths)} actors do not answer or are not ready: {named}"
+
+    async def _notices(self) -> list[CheckView]:
+        """Return how the servers outside are; nothing while nobody tells, as ``actors`` says."""
+        try:
+            async with asyncio.timeout(self._deps.settings.store_timeout_s):
+                healths = await self._deps.actors.healths()
+        except (TemporaryError, TimeoutError):
+            return []
+        checks = []
+        for name in NOTICE_SERVERS:
+            n_resting = n_breakers_open(healths, name)
+            if n_resting is not None:
+                detail = f"channels that failed at their last attempts: {n_resting}"
+                checks.append(self._told(name, not n_resting, detail if n_resting else "answers"))
+        return checks
 
     def _told(self, name: str, ok: bool, detail: str) -> CheckView:
         if ok:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from controllers.alarms.lifecycle import AlarmState
 from controllers.alarms.rules import Severity
-from controllers.ports.health import Health
+from controllers.ports.health import NOTICE_SERVERS, Health, n_breakers_open
 from serve_apps.web.deps import ApiDeps
 from serve_apps.web.problems import CheckView
 
@@ -141,6 +141,9 @@ class PlantGauges(Collector):
         up = Counter({check.name: int(check.ok) for check in self.checks})
         yield _by("parkgrid_dependency_up", "1 when it answers.", "dependency", up)
         counts = {name: n_open() for name, n_open in self._deps.breakers.items()}
+        # Notices are sent by an actor, so it is there that these breakers are.
+        for name in NOTICE_SERVERS:
+            counts[name] = n_breakers_open(self.healths, name) or 0
         yield _by("parkgrid_breakers_open", "Circuit breakers open.", "dependency", counts)
         waiting = {name: n_waiting() for name, n_waiting in self._deps.queues.items()}
         yield _by("parkgrid_queue_depth", "Waiting in a queue of the API.", "queue", waiting)

@@ -265,5 +265,9 @@ async def test_a_channel_is_tried_on_demand(plant: Plant) -> None:
         tried = await plant.actor.test("desk", "anna")
         assert (tried.outcome, len(hook.received)) == ("failed", 1)
         assert tried.attempts[0].detail == "status 500"
+        for _ in range(2):
+            await plant.actor.test("desk", "anna")
+        assert (await plant.actor.health())["webhook_breakers_open"] == 1
+        assert (await plant.actor.health())["smtp_breakers_open"] == 0
     with pytest.raises(NotFoundError):
         await plant.actor.test("gone", "anna")

@@ -7,96 +7,27 @@ import hashlib
 import hmac
 import json
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from email.message import Message
 from pathlib import Path
 
 import pytest
 
-from actors.notices.dispatcher import MAX_WAITING, Dispatcher, Patience, Sender
-from actors.notices.guard import AddressGuard, Resolve, resolve_with_dns
+from actors.notices.dispatcher import MAX_WAITING, Patience
+from actors.notices.guard import AddressGuard
 from actors.notices.webhook import check_url
 from controllers.alarms.addresses import parse_networks
 from controllers.alarms.channels import (
-    AnyEndpoint,
-    Channel,
-    Delivery,
     DeliveryOutcome,
-    MailEndpoint,
     MailSecurity,
     MqttEndpoint,
     WebhookEndpoint,
 )
-from controllers.alarms.notices import Notice, trial_notice
-from controllers.kernel.errors import DeviceUnreachableError, DomainError
-from controllers.kernel.timebase import SystemClock
-from controllers.ports.alarms import OpenChannel
-from tests.support.live_states import NOW
+from controllers.kernel.errors import DomainError
+from tests.support.notices import KEY, LOOPBACK, QUICK, SECRET, desk, mail_to, notice, to
 from tests.support.receivers import make_certificate, open_hook, open_mailbox
 from tests.support.waiting import eventually
 
-KEY = b"0123456789abcdef0123456789abcdef"
-SECRET = "whsec_" + base64.b64encode(KEY).decode()
-QUICK = Patience(n_attempts=3, first_wait_s=0.01, longest_wait_s=0.02)
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
-
-
-class Desk:
-    """A dispatcher and what it said."""
-
-    def __init__(
-        self,
-        *endpoints: AnyEndpoint,
-        secret: str | None = SECRET,
-        allowed: tuple[str, ...] = LOOPBACK,
-        resolve: Resolve = resolve_with_dns,
-        patience: Patience = QUICK,
-    ) -> None:
-        self.settled: list[Delivery] = []
-        self.published: list[tuple[str, bytes]] = []
-        self.broker_up = True
-        sender = Sender(
-            park_id="demo",
-            park_name="Demo park",
-            guard=AddressGuard(parse_networks(allowed), resolve=resolve),
-            publish=self._publish,
-            clock=SystemClock(),
-        )
-        self.dispatcher = Dispatcher(sender, self.settled.append, patience)
-        self.dispatcher.use(
-            OpenChannel(channel=Channel(id=f"c{n}", name="C", endpoint=endpoint), secret=secret)
-            for n, endpoint in enumerate(endpoints)
-        )
-
-    async def send(self, *notices: Notice) -> list[Delivery]:
-        """Hand out notices and wait for the end of all deliveries."""
-        self.dispatcher.take(notices)
-        await eventually(lambda: self.dispatcher.n_waiting == 0, within_s=20)
-        return self.settled
-
-    async def _publish(self, topic: str, payload: bytes) -> None:
-        if not self.broker_up:
-            raise DeviceUnreachableError("broker")
-        self.published.append((topic, payload))
-
-
-@asynccontextmanager
-async def desk(*endpoints: AnyEndpoint, **options: object) -> AsyncIterator[Desk]:
-    opened = Desk(*endpoints, **options)  # type: ignore[arg-type]
-    try:
-        yield opened
-    finally:
-        await opened.dispatcher.stop()
-
-
-def notice(number: int = 1, channel_id: str = "c0") -> Notice:
-    return trial_notice(f"notice-{number}", channel_id, "anna", NOW)
-
-
-def to(port: int, path: str = "/hook?x=1", host: str = "127.0.0.1") -> WebhookEndpoint:
-    return WebhookEndpoint(url=f"http://{host}:{port}{path}")
 
 
 async def test_a_webhook_gets_one_signed_post_that_anybody_can_verify() -> None:
@@ -282,18 +213,6 @@ async def test_mqtt_goes_to_the_channels_own_topic_and_waits_for_the_broker() ->
         ((topic, payload),) = sending.published
         assert topic == "parkgrid/int/v1/alarm/notice/c0"
         assert json.loads(payload)["id"] == "notice-2"
-
-
-def mail_to(port: int, **changes: object) -> MailEndpoint:
-    settings: dict[str, object] = {
-        "host": "localhost",
-        "port": port,
-        "security": MailSecurity.NONE,
-        "sender": "park@example.org",
-        "recipients": ["anna@example.org", "ben@example.org"],
-        **changes,
-    }
-    return MailEndpoint(**settings)  # type: ignore[arg-type]
 
 
 def text_of(mail: object) -> str:

@@ -66,6 +66,16 @@ async def test_actor_that_does_not_answer_is_down(world: World) -> None:
     assert samples["parkgrid_queue_depth,database_writes"] == 5.0
 
 
+async def test_breakers_of_notices_are_told_as_the_actor_says(world: World) -> None:
+    said = {"ready": True, "webhook_breakers_open": 2, "smtp_breakers_open": 0}
+    world.actors.said["alarms"] = said
+    samples = await scrape(world)
+    assert samples["parkgrid_breakers_open,webhook"] == 2.0
+    assert samples["parkgrid_breakers_open,smtp"] == 0.0
+    assert samples["parkgrid_dependency_up,webhook"] == 0.0
+    assert samples["parkgrid_dependency_up,smtp"] == 1.0
+
+
 async def test_requests_are_counted_by_route_not_by_path(world: World) -> None:
     for id_ in ("bess1", "pv1", "nobody"):
         await world.client.get(f"/api/v1/vpp/resources/{id_}", headers=world.auth())

@@ -194,6 +194,18 @@ async def test_without_a_helper_it_is_degraded_and_ready(world: World) -> None:
     assert "hunter2" not in response.text
 
 
+async def test_a_mail_server_that_fails_degrades_and_says_what_goes_on(world: World) -> None:
+    world.actors.said["alarms"] = {"webhook_breakers_open": 0, "smtp_breakers_open": 1}
+    response = await world.client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    (missing,) = (check for check in response.json()["checks"] if not check["ok"])
+    assert (missing["name"], missing["detail"]) == (
+        "smtp",
+        "channels that failed at their last attempts: 1",
+    )
+    assert "e-mails for the channels concerned wait" in missing["degraded_mode"]
+
+
 async def test_without_the_database_it_is_degraded_and_ready_to_stop_the_park(world: World) -> None:
     world.store.down = True
     first = (await world.client.get("/readyz")).json()

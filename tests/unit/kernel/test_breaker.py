@@ -29,6 +29,16 @@ def test_open_breaker_refuses_until_its_rest_is_over() -> None:
     assert breaker.admits(110.0)
 
 
+def test_who_would_rather_wait_is_told_how_long() -> None:
+    breaker = _opened()
+    assert breaker.rest_left_s(104.0) == 6.0
+    assert breaker.rest_left_s(111.0) == 0.0
+    breaker.failed(112.0)
+    assert breaker.rest_left_s(112.0) == 10.0
+    breaker.succeeded()
+    assert breaker.rest_left_s(112.0) == 0.0
+
+
 def test_only_one_tries_when_the_rest_is_over() -> None:
     breaker = _opened()
     assert breaker.admits(110.0)
