@@ -1,6 +1,7 @@
 // The page: log in, then the live plant until log-out.
 
 import { drawAlarms, forgetAlarms } from "./alarms.js";
+import { drawApprovals, followApprovals, forgetApprovals } from "./approvals.js";
 import { explain, forgetDispatch, prepareDispatch, refreshDispatches, showReach } from "./dispatch.js";
 import { byId, setAttributes, setText } from "./dom.js";
 import { follow, isLive, picture, renew, serverNow, silenceMs, unfollow } from "./feed.js";
@@ -68,6 +69,7 @@ function label() {
   setText(byId("park-name"), nameOf(plant.park.name));
   prepareDispatch(plant.park);
   drawParts();
+  drawApprovals();
   dirty = true;
 }
 
@@ -103,6 +105,7 @@ async function enter() {
   drawTimer = setInterval(draw, DRAW_EVERY_MS);
   pollDispatches();
   followParts(plant.park.timezone);
+  followApprovals(new Map([[park.id, park], ...plant.resources, ...plant.aggregates]), park.timezone);
 }
 
 function leave() {
@@ -111,6 +114,7 @@ function leave() {
   clearTimeout(dispatchTimer);
   forget();
   forgetAlarms();
+  forgetApprovals();
   forgetDispatch();
   forgetParts();
   for (const id of ["plant", "banner", "stopped", "who", "log-out", "stop", "feed"]) byId(id).hidden = true;
