@@ -101,6 +101,7 @@ def test_a_minute_without_broker_is_survived_by_lifetimes_and_then_made_good(
     port = park.running["broker_port"]
     n_clients = len(connections(port))
     go_away(park)
+    old_commands = {m.body["command_id"] for m in witness.heard("bess1/command")}
     back_at = datetime.now(UTC)  # noqa: TID251 - compared with what devices say
     back_s = time.monotonic()
     seen: dict[str, float] = {}
@@ -128,14 +129,16 @@ def test_a_minute_without_broker_is_survived_by_lifetimes_and_then_made_good(
     if sample.body["command_id"] is None:
         assert sample.body["power_kw"] == pytest.approx(0.0, abs=5.0)
     else:
-        # The link was faster than the device's next sample; the command must be a new one.
+        # The link was faster than the device's next sample; the command must be a new one. The
+        # witness may have been slower, but it was there before.
+        assert sample.body["command_id"] not in old_commands
         sent = [m.body for m in witness.heard("bess1/command", after_s=back_s)]
-        assert sample.body["command_id"] in {command["command_id"] for command in sent}
         assert all(datetime.fromisoformat(command["issued_at"]) > back_at for command in sent)
 
     wait_until(lambda: all_fresh(park), within_s=60.0, every_s=0.5)
     wait_until(lambda: is_delivering(park, dispatch), within_s=90.0, every_s=0.5)
-    assert park.resource("bess1")["rung"] == "active"
+    # The others may deliver before its turn has come again.
+    wait_until(lambda: park.resource("bess1")["rung"] == "active", within_s=60.0, every_s=0.5)
     report = park.get(f"/dispatches/{dispatch}")
     assert "partial" in [step["state"] for step in report["history"]]
     assert report["within_tolerance_frac"] < 0.95
