@@ -177,6 +177,13 @@ class AggregateActor:
         await self._host.ready()
         return self._logic.control.instructions()[:limit]
 
+    async def unrecorded(self) -> list[Instruction]:
+        """Return the instructions that changed since the oldest record still in the outbox."""
+        await self._host.ready()
+        store, _ = await self._host.store()
+        oldest = await asyncio.to_thread(store.pending, 1)
+        return self._logic.control.changed_since(oldest[0].at) if oldest else []
+
     async def outbox(
         self, limit: int, confirmed: int = 0, wait_s: float = 0.0
     ) -> list[OutboxRecord]:

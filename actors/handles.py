@@ -94,6 +94,11 @@ class RayControlPlane:
         answer: list[Instruction] = await self._aggregate(aggregate_id, "instructions", limit)
         return answer
 
+    async def unrecorded(self, aggregate_id: str) -> list[Instruction]:
+        """Return those of an aggregate's instructions whose last change may not be in SQL yet."""
+        answer: list[Instruction] = await self._aggregate(aggregate_id, "unrecorded")
+        return answer
+
     async def set_override(
         self, resource_id: str, target_kw: float, until: datetime, operator: str, reason: str
     ) -> None:

@@ -35,6 +35,7 @@ from cluster.storage.database import Database
 from cluster.storage.device_ledger import open_device_ledger
 from cluster.storage.device_upkeep import SqlUpkeep
 from cluster.storage.devices import SqlDevices
+from cluster.storage.dispatches import SqlDispatches
 from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
 from cluster.storage.operations import SqlOperations
@@ -144,6 +145,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         alarm_desk=RayAlarmDesk(calls),
         guard=AddressGuard(parse_networks(wiring.notice_networks)),
         store=SqlOperations(database),
+        dispatches=SqlDispatches(database),
         assets=assets,
         resources=SqlResources(database, assets),
         aggregations=SqlAggregations(database, assets),

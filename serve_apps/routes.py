@@ -13,7 +13,7 @@ from serve_apps.assets import aggregations, findings, resources
 from serve_apps.devices import maintenance, management
 from serve_apps.devices import registration as devices
 from serve_apps.history import routes as history
-from serve_apps.operations import bulk, dispatch, hands, park
+from serve_apps.operations import bulk, dispatch, dispatch_list, hands, park
 from serve_apps.system import audit, metrics, probes
 from serve_apps.templates import kinds
 from serve_apps.templates import routes as templates
@@ -25,6 +25,7 @@ ROUTES: list[BaseRoute] = [
     *findings.router.routes,
     *bulk.router.routes,
     *dispatch.router.routes,
+    *dispatch_list.router.routes,
     *hands.router.routes,
     *alarms.router.routes,
     *alarm_rules.router.routes,

@@ -24,6 +24,8 @@ from controllers.ports.actors import OutboxRecord
 
 OUTBOX_MAX_RECORDS = 200_000
 """Beyond this the oldest unconfirmed records are given up; the gap shows in ``seq``."""
+OUTBOX_MAX_BYTES = 16_777_216
+"""Of records handed out at once; a greater one goes alone."""
 
 DOCUMENTS_KEPT = timedelta(days=400)
 """How long documents are kept, unless told otherwise."""
@@ -48,6 +50,12 @@ CREATE TABLE IF NOT EXISTS document (
 _PRUNE_DOCUMENTS = """
 DELETE FROM document WHERE serial IN (
     SELECT serial FROM document WHERE at < ? ORDER BY at LIMIT 5);
+"""
+_PENDING = """
+SELECT seq, kind, at, data FROM (
+    SELECT *, sum(length(data)) OVER (ORDER BY seq) - length(data) AS bytes_before
+    FROM (SELECT * FROM outbox ORDER BY seq LIMIT ?))
+WHERE bytes_before < ? ORDER BY seq;
 """
 _TRIM_OUTBOX = """
 DELETE FROM outbox
@@ -216,7 +224,7 @@ class SqliteActorStore:
         """Return the oldest records not yet confirmed."""
         # A record that got lost after it was stored elsewhere would give its number to another.
         self._flush_written()
-        rows = self._all("SELECT seq, kind, at, data FROM outbox ORDER BY seq LIMIT ?", limit)
+        rows = self._all(_PENDING, limit, OUTBOX_MAX_BYTES)
         return [
             OutboxRecord(
                 actor_id=self._actor_id,

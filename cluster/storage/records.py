@@ -1,55 +1,33 @@
 """The RecordSink on SQL: outbox records become rows, and instructions become dispatches.
 
 A batch may come again, whole or in part, after a failure: a record that is already stored is passed
-over. A record of kind ``instruction`` says how a dispatch stands; the latest of its aggregate's
-sequence wins; alarms and their notices are folded likewise. One that cannot be read is stored as a
-record all the same, and logged.
+over. A record of kind ``instruction`` says how a dispatch stands, one of kind ``delivery_report``
+how it went; alarms and their notices are folded likewise. One that cannot be read is logged, and
+stored as a record all the same unless it is a report.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from cluster.storage.alarm_records import ALARM_KINDS, fold_alarms
+from cluster.storage.dispatch_records import fold_dispatch
 from cluster.storage.engine import open_engine, writing
 from cluster.storage.tables.aggregations import AGGREGATION_REALTIME
-from cluster.storage.tables.operations import (
-    COMMAND_RECORDS,
-    DISPATCHES,
-    IDEMPOTENCY_KEYS,
-)
-from controllers.aggregation.instruction import InstructionState
+from cluster.storage.tables.operations import COMMAND_RECORDS, IDEMPOTENCY_KEYS
+from controllers.aggregation.events import REPORT_KIND
 from controllers.aggregation.realtime import RealtimeFigures
 from controllers.kernel.timebase import Clock, SystemClock
-from controllers.kernel.wire import Wire
 from controllers.ports.actors import OutboxRecord
 
-INSTRUCTION_KIND = "instruction"
 KEYS_KEPT = timedelta(days=14)
 """How long the first answer to an idempotency key is found again, unless told otherwise."""
 
 _PRUNED_AT_ONCE = 500
-
-_log = logging.getLogger(__name__)
-
-
-class _Standing(Wire, forbid_unknown_fields=False):
-    """What a dispatch needs of an instruction's record."""
-
-    instruction_id: str
-    state: InstructionState
-    version: int
-    target_kw: float
-    ramp_kw_per_min: float | None
-    start_at: datetime
-    end_at: datetime
-    issued_by: str
-    note: str
 
 
 def open_record_sink(url: str, *, keys_kept: timedelta) -> SqlRecordSink:
@@ -85,12 +63,12 @@ class SqlRecordSink:
         """
         with writing(self._engine) as connection:
             fresh = _not_yet_stored(connection, records)
-            if fresh:
-                rows = [msgspec.structs.asdict(record) for record in fresh]
+            # A report is kept once, in its own table.
+            rows = [msgspec.structs.asdict(r) for r in fresh if r.kind != REPORT_KIND]
+            if rows:
                 connection.execute(insert(COMMAND_RECORDS), rows)
             for record in fresh:
-                if record.kind == INSTRUCTION_KIND:
-                    _fold(connection, record)
+                fold_dispatch(connection, record)
             fold_alarms(connection, [r for r in fresh if r.kind in ALARM_KINDS])
 
     def prune(self) -> int:
@@ -138,27 +116,3 @@ def _not_yet_stored(connection: Connection, records: Sequence[OutboxRecord]) -> 
         query = select(columns.seq).where(columns.actor_id == actor_id, columns.seq.in_(seqs))
         stored |= {(actor_id, seq) for seq in connection.execute(query).scalars()}
     return [record for key, record in sorted(by_key.items()) if key not in stored]
-
-
-def _fold(connection: Connection, record: OutboxRecord) -> None:
-    try:
-        standing = msgspec.convert(record.data, _Standing)
-    except msgspec.ValidationError as error:
-        _log.warning("%s record %d is no instruction: %s", record.actor_id, record.seq, error)
-        return
-    row = msgspec.structs.asdict(standing)
-    id_ = row.pop("instruction_id")
-    columns = DISPATCHES.c
-    query = select(columns.record_seq).where(columns.id == id_)
-    folded_seq = connection.execute(query).scalar_one_or_none()
-    if folded_seq is not None and folded_seq >= record.seq:
-        return
-    row |= {
-        "id": id_,
-        "aggregation_id": record.actor_id,
-        "state": str(standing.state),
-        "recorded_at": record.at,
-        "record_seq": record.seq,
-    }
-    connection.execute(delete(DISPATCHES).where(columns.id == id_))
-    connection.execute(insert(DISPATCHES), row)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from controllers.aggregation.checkpoint import (
     CHECKPOINT_MAX_BYTES,
     AggregateCheckpoint,
@@ -20,11 +22,14 @@ from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.aggregation.loop import AggregateControl
 from controllers.aggregation.portfolio import MemberSpec
 from controllers.aggregation.settings import AggregateSettings
-from controllers.control.events import Effect, Event, InputRefused, LinkChanged, Tick
+from controllers.control.events import Effect, Event, InputRefused, LinkChanged, Record, Tick
 from controllers.kernel.errors import ConflictError, NotFoundError, ParkgridError
 from controllers.kernel.states import AggregateState, Proposal, ResourceState
 from controllers.kernel.wire import decode
 from controllers.park import AggregateDefinition
+
+REPORT_KIND = "delivery_report"
+"""Of records that hold the final report of an instruction."""
 
 
 class MemberChanged(Event, tag="member"):
@@ -217,7 +222,13 @@ class AggregateLogic:
         result = self.control.step(now)
         effects: list[Effect] = [*result.records]
         effects += [Propose(proposal=proposal) for proposal in result.proposals]
-        effects += [KeepReport(report=report) for report in result.finished]
+        for report in result.finished:
+            # Kept here for who asks, and recorded for when nobody is here any more.
+            data = msgspec.to_builtins(report)
+            effects += [
+                KeepReport(report=report),
+                Record(kind=REPORT_KIND, at=report.as_of, data=data),
+            ]
         if not self.control.listens(now):
             effects.append(PublishAggregate(state=result.state))
         return self._outcome(effects, durable=durable or result.durable)

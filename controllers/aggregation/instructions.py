@@ -265,6 +265,11 @@ class InstructionBook:
                     "start_at": one.start_at.isoformat(),
                     "end_at": one.end_at.isoformat(),
                     "issued_by": one.issued_by,
+                    "issued_at": one.issued_at.isoformat(),
+                    "ended_at": None if one.ended_at is None else one.ended_at.isoformat(),
+                    "priority": int(one.priority),
+                    "tolerance_kw": one.tolerance_kw,
+                    "reason": one.reason,
                     "note": note,
                 },
             )

@@ -241,6 +241,11 @@ class AggregateControl:
         """Return all instructions, newest first."""
         return [d.instruction for d in reversed(self._dispatching.book.all())]
 
+    def changed_since(self, instant: datetime) -> list[Instruction]:
+        """Return the instructions whose last step came at an instant or later."""
+        book = self._dispatching.book.all()
+        return [d.instruction for d in book if d.history and d.history[-1].at >= instant]
+
     def _want(self, now: datetime) -> Want | None:
         return choose([*self._parents.wants(now), *self._dispatching.wants()])
 

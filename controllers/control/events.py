@@ -6,6 +6,7 @@ stream of events replays to the same effects.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -146,7 +147,7 @@ class Record(Effect, tag="record"):
 
     kind: str
     at: datetime
-    data: dict[str, str | float | int | bool | None]
+    data: Mapping[str, object]
 
 
 AnyEffect = SendCommand | PublishState | Record

@@ -68,7 +68,7 @@ class ActorStore(Protocol):
         ...
 
     def pending(self, limit: int) -> list[OutboxRecord]:
-        """Return the oldest records not yet confirmed."""
+        """Return the oldest records not yet confirmed; fewer where they are large."""
         ...
 
     def confirm(self, up_to_seq: int) -> None:

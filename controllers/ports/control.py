@@ -76,6 +76,10 @@ class ControlPlane(Protocol):
         """Return an aggregate's instructions, newest first."""
         ...
 
+    async def unrecorded(self, aggregate_id: str) -> list[Instruction]:
+        """Return those of an aggregate's instructions whose last change may not be in SQL yet."""
+        ...
+
     async def set_override(
         self, resource_id: str, target_kw: float, until: datetime, operator: str, reason: str
     ) -> None:

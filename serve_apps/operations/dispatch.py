@@ -1,4 +1,4 @@
-"""Dispatch: issue, list, follow, amend, cancel.
+"""Dispatch: issue, follow, amend, cancel.
 
 A dispatch id is ``{aggregate}.{unique part}``, so whoever holds the id can reach its owner without
 a look-up table. The unique part sorts by time.
@@ -6,16 +6,13 @@ a look-up table. The unique part sorts by time.
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from datetime import datetime
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from controllers.aggregation.instruction import DeliveryReport, Instruction, InstructionState
+from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.kernel.errors import (
     ConflictError,
     NotFoundError,
@@ -26,7 +23,6 @@ from controllers.park import AggregateDefinition
 from controllers.ports.control import Amendment
 from serve_apps.operations.bodies import AmendBody, DispatchBody
 from serve_apps.operations.park import require_aggregate
-from serve_apps.operations.views import DispatchPage
 from serve_apps.operations.windows import check_end, check_window
 from serve_apps.web.acts import IdempotencyKey
 from serve_apps.web.answers import answers, respond
@@ -35,15 +31,11 @@ from serve_apps.web.deps import ApiDeps, Deps
 from serve_apps.web.idempotency import KeyedRequest, once, required_key
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.problems import refuse_field
 from serve_apps.web.records import audited
 from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 from serve_apps.web.versions import IfMatch, etag, required_version, seen_version
 
 router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)
-
-_MAX_SCANNED = 1000
-"""Instructions asked of each aggregate for one page."""
 
 
 @router.post(
@@ -88,51 +80,11 @@ async def dispatch(
 
 
 @router.get(
-    "/dispatches", **answers(DispatchPage, Operation.DISPATCH_READ, 404, 422, in_scope=True)
-)
-async def list_dispatches(
-    *,
-    deps: Deps,
-    caller: Caller,
-    aggregation: str | None = None,
-    state: InstructionState | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=400)] = None,
-) -> Response:
-    """Return dispatches, newest first; ``next_cursor`` continues where a page ended."""
-    park = deps.park()
-    ids = [a.id for a in park.aggregates if caller.sees_aggregate(a.id)]
-    if aggregation is not None:
-        caller.require_aggregate(aggregation)
-        ids = [require_aggregate(park, aggregation).id]
-    before = _read_cursor(cursor)
-    found, unavailable = await _gather(deps, ids)
-    items = sorted(
-        (
-            i
-            for i in found
-            if (state is None or i.state == state) and (before is None or _place(i) < before)
-        ),
-        key=_place,
-        reverse=True,
-    )
-    more = len(items) > limit
-    page = items[:limit]
-    return respond(
-        DispatchPage(
-            items=page,
-            next_cursor=_write_cursor(page[-1]) if more else None,
-            unavailable=unavailable,
-        )
-    )
-
-
-@router.get(
     "/dispatches/{dispatch_id}", **answers(DeliveryReport, Operation.DISPATCH_READ, 404, 503)
 )
 async def get_dispatch(dispatch_id: str, deps: Deps) -> Response:
     """Return the delivery report: what was asked, what the meters said, and by whom."""
-    report = await deps.control.instruction(_owner(deps, dispatch_id), dispatch_id)
+    report = await _report(deps, dispatch_id)
     return respond(report, headers=etag(report.instruction.version))
 
 
@@ -228,27 +180,29 @@ def instruction_of(
     )
 
 
+async def _report(deps: ApiDeps, dispatch_id: str) -> DeliveryReport:
+    owner, _, rest = dispatch_id.partition(".")
+    if not rest:
+        raise NotFoundError("dispatch", dispatch_id)
+    if deps.park().aggregate(owner) is None:
+        # It works no more; what it did is on record.
+        return await deps.dispatches.report(dispatch_id)
+    try:
+        return await deps.control.instruction(owner, dispatch_id)
+    except NotFoundError:
+        return await deps.dispatches.report(dispatch_id)
+    except TemporaryError:
+        # Who does not answer may have ended it long ago; else it is as unavailable as it was.
+        with suppress(NotFoundError, TemporaryError):
+            return await deps.dispatches.report(dispatch_id)
+        raise
+
+
 async def _standing(deps: ApiDeps, owner: str, dispatch_id: str) -> Instruction | None:
     try:
         return (await deps.control.instruction(owner, dispatch_id)).instruction
     except NotFoundError:
         return None
-
-
-async def _gather(deps: ApiDeps, ids: list[str]) -> tuple[list[Instruction], list[str]]:
-    results = await asyncio.gather(
-        *(deps.control.instructions(id_, _MAX_SCANNED) for id_ in ids), return_exceptions=True
-    )
-    found: list[Instruction] = []
-    unavailable: list[str] = []
-    for id_, result in zip(ids, results, strict=True):
-        if isinstance(result, TemporaryError):
-            unavailable.append(id_)
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            found += result
-    return found, unavailable
 
 
 def _owner(deps: ApiDeps, dispatch_id: str) -> str:
@@ -261,27 +215,3 @@ def _owner(deps: ApiDeps, dispatch_id: str) -> str:
 def _require_version(standing: Instruction, version: int) -> None:
     if standing.version != version:
         raise StaleVersionError("the dispatch", standing.version)
-
-
-def _place(instruction: Instruction) -> tuple[datetime, str]:
-    return instruction.issued_at, instruction.id
-
-
-def _write_cursor(last: Instruction) -> str:
-    text = f"{last.issued_at.isoformat()}|{last.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    if cursor is None:
-        return None
-    try:
-        instant, _, id_ = base64.urlsafe_b64decode(cursor).decode().partition("|")
-        issued_at = datetime.fromisoformat(instant)
-    except ValueError as error:
-        raise refuse_field(
-            "cursor", "must be the next_cursor of an earlier page", value=cursor, place="query"
-        ) from error
-    if issued_at.tzinfo is None:
-        raise refuse_field("cursor", "must be the next_cursor of an earlier page", place="query")
-    return issued_at, id_

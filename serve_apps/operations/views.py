@@ -41,12 +41,14 @@ class LivePictureView(Wire):
 
 
 class DispatchPage(Wire):
-    """Dispatches, newest first."""
+    """Dispatches in the order asked for."""
 
     items: list[Instruction]
     next_cursor: str | None
     unavailable: list[str]
-    """Aggregates that did not answer; their dispatches are missing here."""
+    """Aggregates that did not answer; what they did in the last seconds is missing here."""
+    complete: bool
+    """False: the database does not answer, and only what live aggregates remember is here."""
 
 
 class BulkOutcome(Wire):

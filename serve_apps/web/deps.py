@@ -26,6 +26,7 @@ from controllers.ports.assets import (
 )
 from controllers.ports.control import ControlPlane
 from controllers.ports.devices import DeviceStore, UpkeepStore
+from controllers.ports.dispatches import DispatchStore
 from controllers.ports.health import ActorHealth
 from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
@@ -104,6 +105,7 @@ class ApiDeps:
     live: LiveView
     control: ControlPlane
     store: OperationsStore
+    dispatches: DispatchStore
     assets: AssetBook
     resources: ResourceStore
     aggregations: AggregationStore

@@ -105,6 +105,19 @@ def test_pending_gives_the_oldest_first_up_to_the_limit(store: ActorStore) -> No
     assert [r.kind for r in store.pending(2)] == ["k0", "k1"]
 
 
+def test_pending_hands_out_large_records_a_few_at_a_time(
+    store: ActorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor_store, "OUTBOX_MAX_BYTES", 100)
+    epoch = store.acquire()
+    large = b'{"x": "%s"}' % (b"x" * 60)
+    store.commit(epoch, None, [(f"k{i}", AT, large * (i != 0) or b"{}") for i in range(4)])
+    assert [r.kind for r in store.pending(10)] == ["k0", "k1", "k2"]
+    store.confirm(3)
+    monkeypatch.setattr(actor_store, "OUTBOX_MAX_BYTES", 1)
+    assert [r.kind for r in store.pending(10)] == ["k3"]
+
+
 def test_a_failed_commit_keeps_neither_checkpoint_nor_records(store: ActorStore) -> None:
     epoch = store.acquire()
     store.commit(epoch, b"good", [])

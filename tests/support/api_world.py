@@ -20,6 +20,7 @@ from cluster.storage.asset_book import SqlAssetBook
 from cluster.storage.database import Database
 from cluster.storage.device_upkeep import SqlUpkeep
 from cluster.storage.devices import SqlDevices
+from cluster.storage.dispatches import SqlDispatches
 from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder
 from cluster.storage.history.writing import HistoryFiles
@@ -176,6 +177,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             control=control,
             store=store,
             actors=actors,
+            dispatches=SqlDispatches(database),
             breakers={"store": lambda: 1},
             queues={"database_writes": lambda: 5},
             **account_stores(database),

@@ -113,6 +113,8 @@ class FakeControlPlane:
         self.overrides: dict[str, tuple[float, datetime]] = {}
         self.killed: set[str] = set()
         self.n_submitted = 0
+        self.recorded: set[str] = set()
+        """Instructions that the database has as they stand."""
 
     async def submit(self, instruction: Instruction) -> Instruction:
         """Accept an instruction, once."""
@@ -190,6 +192,11 @@ class FakeControlPlane:
         reports = list(self._book(aggregate_id).values())
         return [report.instruction for report in reversed(reports)][:limit]
 
+    async def unrecorded(self, aggregate_id: str) -> list[Instruction]:
+        """Return what the database has not as it stands."""
+        reports = self._book(aggregate_id).items()
+        return [report.instruction for id_, report in reports if id_ not in self.recorded]
+
     async def set_override(
         self, resource_id: str, target_kw: float, until: datetime, operator: str, reason: str
     ) -> None:
@@ -262,6 +269,7 @@ class FakeControlPlane:
         return msgspec.structs.replace(instruction, state=state)
 
     def _enter(self, instruction: Instruction, note: str) -> None:
+        self.recorded.discard(instruction.id)
         book = self.book[instruction.aggregate_id]
         step = InstructionStep(
             at=self._clock.now(), state=instruction.state, version=instruction.version, note=note

@@ -66,10 +66,27 @@ DISPATCHES = Table(
     Column("version", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("note", LONG_TEXT, nullable=False),
+    Column("reason", LONG_TEXT, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("tolerance_kw", Double, nullable=False),
+    Column("issued_at", UtcInstant, nullable=False),
+    Column("ended_at", UtcInstant),
     Column("recorded_at", UtcInstant, nullable=False),
     # Last outbox record folded in.
     Column("record_seq", BigInteger, nullable=False),
     Index(None, "aggregation_id", "start_at"),
+    Index(None, "aggregation_id", "issued_at"),
+    Index(None, "issued_at"),
+    Index(None, "start_at"),
+)
+
+DISPATCH_REPORTS = Table(
+    "dispatch_reports",
+    METADATA,
+    Column("dispatch_id", PRINCIPAL, primary_key=True),
+    Column("record_seq", BigInteger, nullable=False),
+    # Text, not JSON: it is read whole or not at all.
+    Column("report", LONG_TEXT, nullable=False),
 )
 
 COMMAND_RECORDS = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from controllers.aggregation.instruction import DeliveryReport, Instruction
 from serve_apps.client.transport import Transport, part
@@ -39,36 +40,6 @@ class DispatchCalls(Transport):
             keyed=True,
         )
 
-    def list_dispatches(
-        self,
-        *,
-        aggregation: str | None = None,
-        state: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> DispatchPage:
-        """Return dispatches, newest first; ``next_cursor`` continues where a page ended."""
-        return self.call(
-            DispatchPage,
-            "GET",
-            "/api/vpp/dispatches",
-            query={"aggregation": aggregation, "state": state, "limit": limit, "cursor": cursor},
-        )
-
-    def each_dispatches(
-        self, *, aggregation: str | None = None, state: str | None = None, limit: int | None = None
-    ) -> Iterator[Instruction]:
-        """Yield the items of all pages of ``list_dispatches``."""
-        cursor: str | None = None
-        while True:
-            page = self.list_dispatches(
-                aggregation=aggregation, state=state, limit=limit, cursor=cursor
-            )
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-
     def get_dispatch(self, dispatch_id: str) -> DeliveryReport:
         """Return the delivery report: what was asked, what the meters said, and by whom."""
         return self.call(DeliveryReport, "GET", f"/api/vpp/dispatches/{part(dispatch_id)}")
@@ -104,3 +75,61 @@ class DispatchCalls(Transport):
             body=body,
             version=version,
         )
+
+    def list_dispatches(
+        self,
+        *,
+        aggregation: str | None = None,
+        state: str | None = None,
+        issued_by: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        limit: int | None = None,
+        sort: str | None = None,
+        cursor: str | None = None,
+    ) -> DispatchPage:
+        """Return dispatches."""
+        return self.call(
+            DispatchPage,
+            "GET",
+            "/api/vpp/dispatches",
+            query={
+                "aggregation": aggregation,
+                "state": state,
+                "issued_by": issued_by,
+                "from": from_,
+                "to": to,
+                "limit": limit,
+                "sort": sort,
+                "cursor": cursor,
+            },
+        )
+
+    def each_dispatches(
+        self,
+        *,
+        aggregation: str | None = None,
+        state: str | None = None,
+        issued_by: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        limit: int | None = None,
+        sort: str | None = None,
+    ) -> Iterator[Instruction]:
+        """Yield the items of all pages of ``list_dispatches``."""
+        cursor: str | None = None
+        while True:
+            page = self.list_dispatches(
+                aggregation=aggregation,
+                state=state,
+                issued_by=issued_by,
+                from_=from_,
+                to=to,
+                limit=limit,
+                sort=sort,
+                cursor=cursor,
+            )
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return

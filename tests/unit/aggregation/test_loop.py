@@ -648,3 +648,20 @@ def test_a_roof_at_its_limit_is_no_headroom_and_not_capped() -> None:
         plant.turn()
         assert "roof" not in plant.setpoints_kw()
     assert plant.power_kw() == pytest.approx(300.0, abs=5.0)
+
+
+def test_what_changed_since_an_instant_is_told() -> None:
+    plant = four_batteries()
+    plant.run(3)
+    first = make_instruction(500.0, start_at=plant.now)
+    plant.vpp.submit(first, plant.now)
+    plant.run(3)
+    later = plant.now
+    second = make_instruction(
+        100.0, id="dispatch-2", start_at=first.end_at, end_at=first.end_at + timedelta(minutes=5)
+    )
+    plant.vpp.submit(second, later)
+    assert [one.id for one in plant.vpp.changed_since(first.start_at)] == [first.id, second.id]
+    assert [one.id for one in plant.vpp.changed_since(later)] == [second.id]
+    plant.run(1)
+    assert plant.vpp.changed_since(plant.now + timedelta(seconds=1)) == []
