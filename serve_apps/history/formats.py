@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import Literal
+from typing import Literal, cast
 
+import msgspec
 import numpy as np
 
-from controllers.history.buckets import US_PER_S, FloatArray
+from controllers.history.buckets import US_PER_S, FloatArray, InstantArray
 from controllers.kernel.wire import encode
+from serve_apps.history.numbers import csv_rows, fits, json_array, json_integers
 from serve_apps.history.query import Past
-from serve_apps.history.views import HistoryView
+from serve_apps.history.views import HistoryView, Values
 
 Format = Literal["json", "csv", "arrow"]
 
@@ -27,6 +29,8 @@ def encode_past(past: Past, format_: Format) -> bytes:
     """Return the body of an answer; numbers are exact in Arrow, else rounded to 6 decimals."""
     if format_ == "json":
         return _json(past)
+    if format_ == "csv" and all(fits(values) for values in past.columns.values()):
+        return _csv(past)
     return _table(past, format_)
 
 
@@ -38,15 +42,29 @@ def rounded(values: FloatArray) -> list[float | None]:
 
 def _json(past: Past) -> bytes:
     grid = past.grid
+    columns = {
+        name: msgspec.Raw(json_array(values)) if fits(values) else rounded(values)
+        for name, values in past.columns.items()
+    }
     return encode(
         HistoryView(
             id=past.id,
             resolution_s=grid.resolution_s,
             n=grid.n,
-            start_s=(grid.edges_us[:-1] // US_PER_S).tolist(),
-            columns={name: rounded(values) for name, values in past.columns.items()},
+            # Text already, of what the view says.
+            start_s=cast(list[int], msgspec.Raw(json_integers(_start_s(past)))),
+            columns=cast(dict[str, Values], columns),
         )
     )
+
+
+def _csv(past: Past) -> bytes:
+    header = ",".join(f'"{name}"' for name in ("start_at_utc", *past.columns))
+    return header.encode() + b"\n" + csv_rows(_start_s(past), past.columns.values())
+
+
+def _start_s(past: Past) -> InstantArray:
+    return past.grid.edges_us[:-1] // US_PER_S
 
 
 def _table(past: Past, format_: Format) -> bytes:
@@ -55,7 +73,7 @@ def _table(past: Past, format_: Format) -> bytes:
     import pyarrow.csv  # noqa: PLC0415
 
     as_text = format_ == "csv"
-    start_s = pa.array(past.grid.edges_us[:-1] // US_PER_S)
+    start_s = pa.array(_start_s(past))
     # Written with its zone, an instant takes the text longer than everything else.
     start_at = start_s.cast(pa.timestamp("s", None if as_text else "UTC"))
     columns = {
