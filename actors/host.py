@@ -25,6 +25,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from actors.journal import Journal
+from actors.logs import about_command
 from actors.performing import Performing
 from actors.tasks import end
 from controllers.control.events import Effect, Event, Tick
@@ -357,7 +358,8 @@ class Host(Generic[StateT]):
         except Exception:
             # One event that a decision cannot bear must not end control of the resource.
             self._counts["crashed"] += 1
-            logger.exception("%s: deciding on %s failed", self._actor_id, type(event).__name__)
+            with about_command(event):
+                logger.exception("%s: deciding on %s failed", self._actor_id, type(event).__name__)
 
     def _accept(self, outcome: Outcome[StateT]) -> None:
         self._state = outcome.state

@@ -2,7 +2,8 @@
 
 ``PARKGRID_LOG_FORMAT`` is ``json`` or ``text``, ``PARKGRID_LOG_LEVEL`` the least level; processes
 take both from the environment, which Ray hands on to those it starts. A request id stands on every
-line written while the request is served, an actor's name on every line of its process.
+line written while the request is served, an actor's name on every line of its process, a command's
+id on every line about sending it or about an answer of its device that could not be judged.
 """
 
 from __future__ import annotations
@@ -11,15 +12,27 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from pythonjsonlogger.json import JsonFormatter
+
+from controllers.control.events import (
+    AckReceived,
+    Effect,
+    Event,
+    SendCommand,
+    TelemetryReceived,
+)
 
 FORMAT_VARIABLE = "PARKGRID_LOG_FORMAT"
 LEVEL_VARIABLE = "PARKGRID_LOG_LEVEL"
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that is being served."""
+COMMAND_ID: ContextVar[str] = ContextVar("command_id", default="")
+"""Of the command that is being sent or answered."""
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FIELDS = ("asctime", "levelname", "name", "message")
@@ -37,9 +50,37 @@ class _Ids(logging.Filter):
         request_id = REQUEST_ID.get()
         if request_id:
             record.request_id = request_id
+        command_id = COMMAND_ID.get()
+        if command_id:
+            record.command_id = command_id
         if self._actor:
             record.actor = self._actor
         return True
+
+
+@contextmanager
+def about_command(what: Event | Effect) -> Iterator[None]:
+    """Put the id of the command that something is about, if any, onto each line until the end.
+
+    Tasks that begin meanwhile keep it.
+    """
+    token = COMMAND_ID.set(_command_id(what))
+    try:
+        yield
+    finally:
+        COMMAND_ID.reset(token)
+
+
+def _command_id(what: Event | Effect) -> str:
+    match what:
+        case SendCommand(command=command):
+            return command.command_id
+        case AckReceived(ack=ack):
+            return ack.command_id
+        case TelemetryReceived(sample=sample):
+            return sample.command_id or ""
+        case _:
+            return ""
 
 
 def dress(handler: logging.Handler, *, form: str, actor: str = "") -> logging.Handler:

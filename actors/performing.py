@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 
+from actors.logs import about_command
 from actors.tasks import end
 from controllers.control.events import Effect, PublishState
 from controllers.kernel.errors import DeviceUnreachableError
@@ -70,9 +71,10 @@ class Performing:
             self._start(effect)
 
     def _start(self, effect: Effect) -> None:
-        task = self._loop.create_task(self._perform(effect))
+        with about_command(effect):
+            task = self._loop.create_task(self._perform(effect))
+            task.add_done_callback(self._done)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -80,5 +82,8 @@ class Performing:
         if error is None:
             return
         self.n_unperformed += 1
-        if not isinstance(error, DeviceUnreachableError):
+        if isinstance(error, DeviceUnreachableError):
+            # The link has told once that it is down; this many lines are for who looks for one.
+            logger.debug("%s: not sent: %s", self._actor_id, error)
+        else:
             logger.error("%s: an effect failed", self._actor_id, exc_info=error)
