@@ -47,13 +47,18 @@ async def running(session: MqttSession) -> AsyncIterator[MqttSession]:
         await end(task)
 
 
-async def test_what_one_session_publishes_another_receives(broker: Broker) -> None:
-    reader = MqttSession(broker.settings, "reader", subscriptions=[_ALL])
-    async with (
-        running(reader),
-        running(speaker(broker.settings, "writer")) as writer,
-    ):
+@contextlib.asynccontextmanager
+async def linked(
+    broker: Broker, subscription: Subscription = _ALL
+) -> AsyncIterator[tuple[MqttSession, MqttSession]]:
+    reader = MqttSession(broker.settings, "reader", subscriptions=[subscription])
+    async with running(reader), running(speaker(broker.settings, "writer")) as writer:
         await eventually(lambda: reader.connected and writer.connected, within_s=5)
+        yield reader, writer
+
+
+async def test_what_one_session_publishes_another_receives(broker: Broker) -> None:
+    async with linked(broker) as (reader, writer):
         await writer.publish("t/a", b"1", qos=1)
         await writer.publish("t/b", b"2")
         await eventually(lambda: reader.backlog == 2, within_s=5)
@@ -61,12 +66,7 @@ async def test_what_one_session_publishes_another_receives(broker: Broker) -> No
 
 
 async def test_a_burst_leaves_while_it_is_being_prepared(broker: Broker) -> None:
-    reader = MqttSession(broker.settings, "reader", subscriptions=[_ALL])
-    async with (
-        running(reader),
-        running(speaker(broker.settings, "writer")) as writer,
-    ):
-        await eventually(lambda: reader.connected and writer.connected, within_s=5)
+    async with linked(broker) as (reader, writer):
         publishing = writer.publish("t/first", b"1")
         with pytest.raises(StopIteration):
             publishing.send(None)  # it never waits: no turn of the loop between call and wire
@@ -74,16 +74,7 @@ async def test_a_burst_leaves_while_it_is_being_prepared(broker: Broker) -> None
 
 
 async def test_more_than_the_socket_takes_arrives_whole(broker: Broker) -> None:
-    reader = MqttSession(
-        broker.settings,
-        "reader",
-        subscriptions=[dataclasses.replace(_ALL, max_bytes=1_000_000)],
-    )
-    async with (
-        running(reader),
-        running(speaker(broker.settings, "writer")) as writer,
-    ):
-        await eventually(lambda: reader.connected and writer.connected, within_s=5)
+    async with linked(broker, dataclasses.replace(_ALL, max_bytes=1_000_000)) as (reader, writer):
         payloads = [bytes([i]) * 900_000 for i in range(8)]
         await asyncio.gather(*(writer.publish("t/big", payload) for payload in payloads))
         await eventually(lambda: reader.backlog == len(payloads), within_s=10)
@@ -91,9 +82,7 @@ async def test_more_than_the_socket_takes_arrives_whole(broker: Broker) -> None:
 
 
 async def test_answers_to_a_command_are_taken_together_and_none_is_lost(broker: Broker) -> None:
-    asking = MqttSession(broker.settings, "asking", subscriptions=[_ALL])
-    async with running(asking), running(speaker(broker.settings, "device")) as device:
-        await eventually(lambda: asking.connected and device.connected, within_s=5)
+    async with linked(broker) as (asking, device):
         loop = asyncio.get_running_loop()
         sent_at_s = loop.time()
         sending = asyncio.create_task(asking.publish("other", b"command", qos=1))
