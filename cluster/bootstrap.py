@@ -186,6 +186,7 @@ def bring_up(
         notice_networks=settings.notice_network_list,
         keys_kept=timedelta(days=settings.keys_kept_days),
         reports_kept=timedelta(days=settings.reports_kept_days),
+        device_records_kept=timedelta(days=settings.device_records_kept_days),
     )
     stack.enter_context(ray_side.cluster(settings, str(folder / RAY_LINK)))
     say(f"Starting {len(park.resources)} resources and {len(park.aggregates)} aggregates")

@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     """A repeated request finds its first answer for so long."""
     reports_kept_days: int = Field(400, ge=7, le=36_600)
     """Delivery reports are kept for so long."""
+    device_records_kept_days: int = Field(400, ge=31, le=36_600)
+    """Connectivity, ended commands and firmware of devices are kept for so long."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 

@@ -78,6 +78,7 @@ class Wiring:
     history_settings: HistorySettings
     keys_kept: timedelta
     reports_kept: timedelta
+    device_records_kept: timedelta
     grid_factors: tuple[GridFactor, ...] = ()
     notice_networks: tuple[str, ...] = ()
 
@@ -91,7 +92,10 @@ class Wiring:
             open_registry=functools.partial(open_registry, self.database_url),
             open_devices=functools.partial(open_device_ledger, self.database_url),
             open_sink=functools.partial(
-                open_record_sink, self.database_url, keys_kept=self.keys_kept
+                open_record_sink,
+                self.database_url,
+                keys_kept=self.keys_kept,
+                device_records_kept=self.device_records_kept,
             ),
             open_history=functools.partial(
                 open_history_writer, str(self.history), self.history_settings

@@ -15,8 +15,9 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from cluster.storage.alarm_records import ALARM_KINDS, fold_alarms
+from cluster.storage.device_pruning import find_too_old, forget
 from cluster.storage.dispatch_records import fold_dispatch
-from cluster.storage.engine import open_engine, writing
+from cluster.storage.engine import open_engine, reading, writing
 from cluster.storage.tables.aggregations import AGGREGATION_REALTIME
 from cluster.storage.tables.operations import COMMAND_RECORDS, IDEMPOTENCY_KEYS
 from controllers.aggregation.events import REPORT_KIND
@@ -26,17 +27,23 @@ from controllers.ports.actors import OutboxRecord
 
 KEYS_KEPT = timedelta(days=14)
 """How long the first answer to an idempotency key is found again, unless told otherwise."""
+DEVICE_RECORDS_KEPT = timedelta(days=400)
+"""How long connectivity, ended commands and firmware of devices are kept, unless told otherwise."""
 
 _PRUNED_AT_ONCE = 500
 
 
-def open_record_sink(url: str, *, keys_kept: timedelta) -> SqlRecordSink:
+def open_record_sink(
+    url: str, *, keys_kept: timedelta, device_records_kept: timedelta
+) -> SqlRecordSink:
     """Return the sink behind a database URL; with ``functools.partial`` a picklable factory.
 
     Raises:
         StorageUnavailableError: the URL names no usable database.
     """
-    return SqlRecordSink(url, SystemClock(), keys_kept=keys_kept)
+    return SqlRecordSink(
+        url, SystemClock(), keys_kept=keys_kept, device_records_kept=device_records_kept
+    )
 
 
 class SqlRecordSink:
@@ -44,16 +51,23 @@ class SqlRecordSink:
 
     Args:
         url: of the database.
-        clock: says how old a key is.
+        clock: says how old something is.
         keys_kept: how long an idempotency key is remembered.
+        device_records_kept: how long the devices' past is.
     """
 
     def __init__(
-        self, url: str, clock: Clock | None = None, *, keys_kept: timedelta = KEYS_KEPT
+        self,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        keys_kept: timedelta = KEYS_KEPT,
+        device_records_kept: timedelta = DEVICE_RECORDS_KEPT,
     ) -> None:
         self._engine = open_engine(url)
         self._clock = clock or SystemClock()
         self._keys_kept = keys_kept
+        self._device_records_kept = device_records_kept
 
     def write(self, records: Sequence[OutboxRecord]) -> None:
         """Store a batch.
@@ -72,11 +86,23 @@ class SqlRecordSink:
             fold_alarms(connection, [r for r in fresh if r.kind in ALARM_KINDS])
 
     def prune(self) -> int:
-        """Forget some idempotency keys that are too old; returns how many.
+        """Forget some idempotency keys and device records that are too old; returns how many.
 
         Raises:
-            StorageUnavailableError: none was forgotten.
+            StorageUnavailableError: some may have been forgotten.
         """
+        return self._prune_keys() + self._prune_device_records()
+
+    def _prune_device_records(self) -> int:
+        before = self._clock.now() - self._device_records_kept
+        with reading(self._engine) as connection:
+            found = find_too_old(connection, before, _PRUNED_AT_ONCE)
+        if not any(keys for _, keys in found):
+            return 0
+        with writing(self._engine) as connection:
+            return forget(connection, found)
+
+    def _prune_keys(self) -> int:
         made_at = IDEMPOTENCY_KEYS.c.created_at
         too_old = made_at < self._clock.now() - self._keys_kept
         some = select(made_at).where(too_old).order_by(made_at).limit(_PRUNED_AT_ONCE)

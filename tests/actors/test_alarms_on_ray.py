@@ -84,7 +84,12 @@ async def test_it_is_killed_and_stands_as_it_stood_and_history_follows(
     runtime.spawn(
         RecorderActor,
         RECORDER,
-        functools.partial(open_record_sink, url, keys_kept=timedelta(days=1)),
+        functools.partial(
+            open_record_sink,
+            url,
+            keys_kept=timedelta(days=1),
+            device_records_kept=timedelta(days=31),
+        ),
     )
     desk = RayAlarmDesk(ActorCalls(deadline_s=_FIRST_CALL_S))
     try:

@@ -90,6 +90,7 @@ async def supervisor(
         history_settings=HistorySettings(),
         keys_kept=timedelta(days=1),
         reports_kept=timedelta(days=1),
+        device_records_kept=timedelta(days=31),
     )
     handle = runtime.spawn(Supervisor, SUPERVISOR, wiring.outside())
     yield handle

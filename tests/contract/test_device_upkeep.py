@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from cluster.storage import records
 from cluster.storage.database import Database
 from cluster.storage.device_ledger import SqlDeviceLedger
 from cluster.storage.device_upkeep import SqlUpkeep
 from cluster.storage.devices import SqlDevices
+from cluster.storage.records import SqlRecordSink
 from controllers.control.contract import DeviceMode
 from controllers.devices.book import DeviceNews
 from controllers.devices.commands import DeviceCommand, ManageState, sent
@@ -71,10 +73,10 @@ class World:
         self.upkeep = SqlUpkeep(self.database)
         self.ledger = SqlDeviceLedger(url)
 
-    async def register(self, id_: str = "d1") -> None:
-        """Register a device behind ``bess1``."""
+    async def register(self, id_: str = "d1", resource_id: str = "bess1") -> None:
+        """Register a device."""
         device = Device(
-            id=id_, resource_id="bess1", registered_by="ann", registered_at=NOW, changed_at=NOW
+            id=id_, resource_id=resource_id, registered_by="ann", registered_at=NOW, changed_at=NOW
         )
         await self.devices.register(ACT, device)
 
@@ -230,3 +232,51 @@ async def test_work_log_keeps_its_order(world: World) -> None:
         await world.upkeep.write_work(ACT, entry)
     page = await world.upkeep.work("d1", PageRequest())
     assert [e.id for e in page.items] == ["work-2", "work-1", "work-0"]
+
+
+async def test_what_is_too_old_of_a_device_is_forgotten_but_what_stands(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_PRUNED_AT_ONCE", 3)
+    await world.register("d2", "pv1")
+    long_ago, kept = NOW - timedelta(days=100), timedelta(days=90)
+    days = [
+        ConnectivityDay(device_id=device_id, day=(NOW - timedelta(days=ago)).date(), watched_s=1.0)
+        for device_id in ("d1", "d2")
+        for ago in (0, 90, 91, 92, 93)
+    ]
+    changes = [
+        FirmwareChange(id=id_, device_id=of, previous=None, firmware="1", noticed_at=at)
+        for id_, of, at in (
+            ("f1", "d1", long_ago),
+            ("f2", "d1", long_ago + timedelta(days=1)),
+            ("f3", "d1", NOW),
+            # The last of its device, and what that device runs.
+            ("f4", "d2", long_ago - timedelta(days=1)),
+            ("f5", "d2", long_ago),
+        )
+    ]
+    old = msgspec.structs.replace(COMMAND, issued_at=long_ago, expires_at=long_ago)
+    for id_ in ("ended", "open"):
+        await world.upkeep.propose(ACT, msgspec.structs.replace(old, id=id_))
+    await world.upkeep.propose(ACT, msgspec.structs.replace(COMMAND, id="new"))
+    ended = msgspec.structs.replace(old, id="ended", state=ManageState.APPLIED, ended_at=long_ago)
+    new = msgspec.structs.replace(COMMAND, id="new", state=ManageState.APPLIED, ended_at=NOW)
+    await world.save(
+        connectivity={(day.device_id, day.day): day for day in days},
+        firmware={change.id: change for change in changes},
+        commands={command.id: command for command in (ended, new)},
+    )
+    sink = SqlRecordSink(database_url, world.clock, device_records_kept=kept)
+    # Of connectivity twice three; of the rest three and one.
+    pruned = [await asyncio.to_thread(sink.prune) for _ in range(3)]
+    sink.close()
+    assert (sum(pruned), pruned[0] > pruned[1], pruned[2]) == (10, True, 0)
+    everything = PageRequest(limit=50)
+    for device_id, versions in (("d1", ["f3"]), ("d2", ["f5"])):
+        found = await world.upkeep.connectivity(device_id, NOW.date() - 2 * kept, NOW.date())
+        assert [(NOW.date() - row.day).days for row in found] == [90, 0]
+        firmware = await world.devices.firmware_history(device_id, everything)
+        assert [change.id for change in firmware.items] == versions
+    commands = await world.upkeep.commands("d1", everything)
+    assert {command.id for command in commands.items} == {"open", "new"}

@@ -48,6 +48,7 @@ def test_the_defaults_are_these() -> None:
         "four_eyes": "auto",
         "keys_kept_days": 14,
         "reports_kept_days": 400,
+        "device_records_kept_days": 400,
         "log_level": "INFO",
         "log_format": "json",
     }
