@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
+from serve_apps.examples import add_examples
 from serve_apps.routes import ROUTES
 from serve_apps.web.answers import REF, answer_types, refusal
 from serve_apps.web.permissions import PERMISSIONS, Operation
@@ -47,6 +48,7 @@ def openapi_document() -> dict[str, Any]:
             if "requestBody" in operation:
                 # What the envelope and the framework refuse of any body.
                 operation["responses"] = _any_body() | operation["responses"]
+    add_examples(document)
     return document
 
 

@@ -6,8 +6,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
 
 from serve_apps.openapi import openapi_document
+from serve_apps.web.answers import answer_types
 from tests.support.api_world import World
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -79,6 +85,37 @@ def test_every_body_has_an_example() -> None:
                 if not document["components"]["schemas"][reference].get("examples"):
                     without.append(operation["operationId"])
     assert without == []
+
+
+def _answer_examples() -> dict[str, tuple[dict[str, Any], Any]]:
+    """Return schema and example by operation; the problem document's stands in its schema."""
+    document = openapi_document()
+    found = {
+        operation["operationId"]: (content["schema"], content["example"])
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        if "example" in content
+    }
+    (problem,) = document["components"]["schemas"]["ProblemDocument"]["examples"]
+    return found | {"problem": ({"$ref": "#/components/schemas/ProblemDocument"}, problem)}
+
+
+def test_the_most_used_operations_have_an_example_of_their_answer() -> None:
+    wanted = ["dispatch", "get_dispatch", "list_resources", "log_in", "problem"]
+    assert sorted(_answer_examples()) == wanted
+
+
+@pytest.mark.parametrize("name", sorted(_answer_examples()))
+def test_an_example_fits_its_own_schema_and_its_type_whole(name: str) -> None:
+    schema, example = _answer_examples()[name]
+    rooted = {**schema, "components": openapi_document()["components"]}
+    checker = jsonschema.FormatChecker()
+    jsonschema.Draft202012Validator(rooted, format_checker=checker).validate(example)
+    # A schema lets pass what it does not know, and what may be absent; the type does not.
+    (type_,) = (t for t in answer_types if schema["$ref"].endswith(f"/{t.__name__}"))
+    assert msgspec.to_builtins(msgspec.convert(example, type_)) == example
 
 
 async def test_document_is_served(world: World) -> None:
