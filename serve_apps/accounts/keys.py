@@ -22,9 +22,9 @@ from serve_apps.accounts.views import KeyPage, NewKeyView
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 
 router = APIRouter(prefix=f"{PREFIX}/keys", tags=["accounts"], route_class=GuardedRoute)
 

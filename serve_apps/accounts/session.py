@@ -21,13 +21,13 @@ from serve_apps.accounts.views import EndedView, SelfView, SessionPage, SessionV
 from serve_apps.web.access_tokens import Tokens
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import PERSONAL, Operation, permits
 from serve_apps.web.principals import unauthenticated
 from serve_apps.web.problems import RefusedError
 from serve_apps.web.quota import Quotas
 from serve_apps.web.refusals import Refusals, where_from
-from serve_apps.web.tokens import Caller, GuardedRoute
 
 router = APIRouter(prefix=PREFIX, tags=["session"], route_class=GuardedRoute)
 

@@ -24,13 +24,13 @@ from serve_apps.web.acts import IdempotencyKey
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import Body, Instant
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.idempotency import KeyedRequest, once
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import Cursor, Limit, PathId, Sort, page_request
 from serve_apps.web.permissions import Operation
 from serve_apps.web.records import audited
 from serve_apps.web.scope import alarm_subject
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 
 _ROOT = f"{PREFIX}/alarms"
 _ACT = (400, 404, 409, 413, 415, 422, 503)

@@ -28,11 +28,11 @@ from serve_apps.alarms.views import AlarmChannelPage
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import Deps
+from serve_apps.web.guard import Caller, GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import Cursor, Limit, PathId, Sort, page_request
 from serve_apps.web.permissions import Operation
 from serve_apps.web.records import audited
-from serve_apps.web.tokens import Caller, GuardedRoute
 from serve_apps.web.versions import IfMatch, etag, required_version
 
 _ROOT = f"{PREFIX}/alarm-channels"

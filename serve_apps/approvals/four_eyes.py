@@ -25,9 +25,9 @@ from controllers.ports.acts import Act
 from serve_apps.accounts.current import CurrentAccounts
 from serve_apps.web.answers import respond
 from serve_apps.web.deps import ApiDeps
+from serve_apps.web.guard import Principal
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation, permits
-from serve_apps.web.tokens import Principal
 
 PayloadT = TypeVar("PayloadT", bound=Wire)
 

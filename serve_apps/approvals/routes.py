@@ -17,10 +17,10 @@ from serve_apps.approvals.four_eyes import KINDS
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import Body, Reason, ReasonBody
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation, permits
 from serve_apps.web.principals import forbidden
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 from serve_apps.web.versions import etag
 
 router = APIRouter(prefix=f"{PREFIX}/approvals", tags=["approvals"], route_class=GuardedRoute)

@@ -16,10 +16,10 @@ from serve_apps.assets.views import ConflictList, ConflictPage, RealtimeView
 from serve_apps.web.acts import IdempotencyKey, act_of
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import Deps
+from serve_apps.web.guard import Caller, GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import Cursor, Limit, PathId, Sort, page_request
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Caller, GuardedRoute
 
 router = APIRouter(prefix=f"{PREFIX}/aggregations", tags=["aggregations"], route_class=GuardedRoute)
 

@@ -24,10 +24,10 @@ from serve_apps.assets.views import CreatedResources, ParkMap, ResourceList, Res
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import Cursor, Limit, PathId, Sort, Text, page_request
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 from serve_apps.web.versions import IfMatch, etag, required_version
 
 _ROOT = f"{PREFIX}/resources"

@@ -24,9 +24,9 @@ from serve_apps.devices.views import (
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import Deps
+from serve_apps.web.guard import Caller, GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Caller, GuardedRoute
 from serve_apps.web.versions import IfMatch, etag, required_version
 
 router = APIRouter(prefix=PREFIX, tags=["devices"], route_class=GuardedRoute)

@@ -29,10 +29,10 @@ from serve_apps.operations.park import require_aggregate, require_resource
 from serve_apps.web.answers import answers
 from serve_apps.web.bodies import Instant
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
 from serve_apps.web.problems import refuse_field
-from serve_apps.web.tokens import GuardedRoute
 
 router = APIRouter(prefix=PREFIX, tags=["history"], route_class=GuardedRoute)
 

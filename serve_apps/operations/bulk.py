@@ -16,11 +16,11 @@ from serve_apps.operations.views import BulkOutcome, BulkView
 from serve_apps.web.acts import IdempotencyKey
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.idempotency import KeyedRequest, once, required_key
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
 from serve_apps.web.problems import document, refusal_of
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 
 router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)
 

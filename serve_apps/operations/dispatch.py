@@ -28,11 +28,11 @@ from serve_apps.web.acts import IdempotencyKey
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import ReasonBody
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.idempotency import KeyedRequest, once, required_key
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
 from serve_apps.web.records import audited
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 from serve_apps.web.versions import IfMatch, etag, required_version, seen_version
 
 router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)

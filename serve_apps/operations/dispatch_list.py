@@ -23,10 +23,10 @@ from serve_apps.operations.views import DispatchPage
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import Instant
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import Cursor, Limit, Sort, page_request
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Caller, GuardedRoute
 
 router = APIRouter(prefix=PREFIX, tags=["dispatch"], route_class=GuardedRoute)
 

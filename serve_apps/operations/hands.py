@@ -27,10 +27,10 @@ from serve_apps.operations.windows import check_until
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import ReasonBody
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import Caller, GuardedRoute, Principal
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
 from serve_apps.web.records import audited
-from serve_apps.web.tokens import Caller, GuardedRoute, Principal
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from serve_apps.live.picture import LivePicture
 from serve_apps.operations.views import LivePictureView, ParkView
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.deps import Deps
+from serve_apps.web.guard import Caller, GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Caller, GuardedRoute
 
 router = APIRouter(prefix=PREFIX, tags=["park"], route_class=GuardedRoute)
 

@@ -17,9 +17,9 @@ from serve_apps.system.views import AuditPage
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import Instant
 from serve_apps.web.deps import ApiDeps, Deps
+from serve_apps.web.guard import GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import GuardedRoute
 
 NDJSON = "application/x-ndjson"
 _LINES_AT_ONCE = 1000

@@ -17,9 +17,9 @@ from serve_apps.system.dependencies import DependencyBoard
 from serve_apps.system.gauges import PlantGauges
 from serve_apps.web.answers import answers
 from serve_apps.web.deps import ApiDeps
+from serve_apps.web.guard import GuardedRoute
 from serve_apps.web.meter import RequestMeter
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import GuardedRoute
 
 router = APIRouter(tags=["system"], route_class=GuardedRoute)
 

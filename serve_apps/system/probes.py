@@ -13,8 +13,8 @@ from controllers.kernel.wire import encode
 from serve_apps.system.dependencies import DependencyBoard, is_ready
 from serve_apps.system.views import AliveView, ReadyView
 from serve_apps.web.answers import answers, respond
+from serve_apps.web.guard import GuardedRoute
 from serve_apps.web.problems import MEDIA_TYPE, RefusedError, document
-from serve_apps.web.tokens import GuardedRoute
 
 router = APIRouter(tags=["system"], route_class=GuardedRoute)
 

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from controllers.assets.forms import KindForm, kind_form, kind_forms
 from serve_apps.templates.views import KindList
 from serve_apps.web.answers import answers, respond
+from serve_apps.web.guard import GuardedRoute
 from serve_apps.web.middleware import PREFIX
 from serve_apps.web.paths import PathId
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import GuardedRoute
 
 router = APIRouter(prefix=PREFIX, tags=["templates"], route_class=GuardedRoute)
 

@@ -14,8 +14,8 @@ from controllers.kernel.wire import Wire
 from controllers.ports.acts import Act, Done
 from serve_apps.web.answers import respond
 from serve_apps.web.bodies import Body
+from serve_apps.web.guard import Principal
 from serve_apps.web.permissions import Operation
-from serve_apps.web.tokens import Principal
 
 AnswerT = TypeVar("AnswerT", bound=Wire)
 

@@ -20,9 +20,9 @@ from controllers.ports.operations import IdempotencyRecord
 from serve_apps.web.acts import REPLAYED, fingerprint
 from serve_apps.web.bodies import Body
 from serve_apps.web.deps import ApiDeps
+from serve_apps.web.guard import Principal
 from serve_apps.web.permissions import Operation
 from serve_apps.web.problems import MEDIA_TYPE, RefusedError, document, refusal_of
-from serve_apps.web.tokens import Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
