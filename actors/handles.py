@@ -16,8 +16,11 @@ from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.alarms.channels import Delivery
 from controllers.alarms.lifecycle import Alarm
 from controllers.kernel.errors import ParkgridError
+from controllers.ports.actors import OutboxRecord
 from controllers.ports.control import Amendment
 from controllers.supervision import ALARMS, aggregate_actor, resource_actor
+
+_MAX_RECORDS = 10_000
 
 
 class RayControlPlane:
@@ -97,6 +100,11 @@ class RayControlPlane:
     async def unrecorded(self, aggregate_id: str) -> list[Instruction]:
         """Return those of an aggregate's instructions whose last change may not be in SQL yet."""
         answer: list[Instruction] = await self._aggregate(aggregate_id, "unrecorded")
+        return answer
+
+    async def records(self, aggregate_id: str) -> list[OutboxRecord]:
+        """Return the oldest of what an aggregate has on record that may not be in SQL yet."""
+        answer: list[OutboxRecord] = await self._aggregate(aggregate_id, "outbox", _MAX_RECORDS)
         return answer
 
     async def set_override(

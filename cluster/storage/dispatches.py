@@ -9,11 +9,13 @@ from sqlalchemy import Connection, RowMapping, Select, select
 
 from cluster.storage.database import Database
 from cluster.storage.paging import Overlay, page_of
+from cluster.storage.records import store_records
 from cluster.storage.tables.operations import DISPATCH_REPORTS, DISPATCHES
 from controllers.aggregation.instruction import DeliveryReport, Instruction, InstructionState
 from controllers.kernel.errors import NotFoundError
 from controllers.kernel.states import Priority
 from controllers.kernel.wire import decode
+from controllers.ports.actors import OutboxRecord
 from controllers.ports.dispatches import DispatchFilter
 from controllers.ports.pages import Page, PageRequest
 
@@ -53,6 +55,10 @@ class SqlDispatches:
 
         # Not from a replica: what is no longer live elsewhere must be here.
         return await self._database.read(read)
+
+    async def record(self, records: Sequence[OutboxRecord]) -> None:
+        """Store what an aggregate has on record, before it is no more."""
+        await self._database.write(lambda group: store_records(group.connection, records))
 
     async def report(self, dispatch_id: str) -> DeliveryReport:
         """Return the final report of a dispatch that ended."""

@@ -76,14 +76,7 @@ class SqlRecordSink:
             StorageUnavailableError: nothing was stored; offer the batch again.
         """
         with writing(self._engine) as connection:
-            fresh = _not_yet_stored(connection, records)
-            # A report is kept once, in its own table.
-            rows = [msgspec.structs.asdict(r) for r in fresh if r.kind != REPORT_KIND]
-            if rows:
-                connection.execute(insert(COMMAND_RECORDS), rows)
-            for record in fresh:
-                fold_dispatch(connection, record)
-            fold_alarms(connection, [r for r in fresh if r.kind in ALARM_KINDS])
+            store_records(connection, records)
 
     def prune(self) -> int:
         """Forget some idempotency keys and device records that are too old; returns how many.
@@ -131,6 +124,18 @@ class SqlRecordSink:
     def close(self) -> None:
         """Release files."""
         self._engine.dispose()
+
+
+def store_records(connection: Connection, records: Sequence[OutboxRecord]) -> None:
+    """Store a batch within a transaction; what is there already is passed over."""
+    fresh = _not_yet_stored(connection, records)
+    # A report is kept once, in its own table.
+    rows = [msgspec.structs.asdict(r) for r in fresh if r.kind != REPORT_KIND]
+    if rows:
+        connection.execute(insert(COMMAND_RECORDS), rows)
+    for record in fresh:
+        fold_dispatch(connection, record)
+    fold_alarms(connection, [r for r in fresh if r.kind in ALARM_KINDS])
 
 
 def _not_yet_stored(connection: Connection, records: Sequence[OutboxRecord]) -> list[OutboxRecord]:

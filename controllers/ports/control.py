@@ -9,6 +9,7 @@ from typing import Protocol
 from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.kernel.errors import ParkgridError
 from controllers.kernel.wire import Wire
+from controllers.ports.actors import OutboxRecord
 
 
 class Amendment(Wire):
@@ -78,6 +79,10 @@ class ControlPlane(Protocol):
 
     async def unrecorded(self, aggregate_id: str) -> list[Instruction]:
         """Return those of an aggregate's instructions whose last change may not be in SQL yet."""
+        ...
+
+    async def records(self, aggregate_id: str) -> list[OutboxRecord]:
+        """Return the oldest of what an aggregate has on record that may not be in SQL yet."""
         ...
 
     async def set_override(

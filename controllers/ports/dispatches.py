@@ -8,6 +8,7 @@ from typing import Protocol
 
 from controllers.aggregation.instruction import DeliveryReport, Instruction, InstructionState
 from controllers.kernel.wire import Wire
+from controllers.ports.actors import OutboxRecord
 from controllers.ports.pages import Page, PageRequest
 
 
@@ -52,6 +53,16 @@ class DispatchStore(Protocol):
         Raises:
             DomainError: unknown sort field, or a cursor that is not of this list.
             StorageUnavailableError: the database does not answer.
+        """
+        ...
+
+    async def record(self, records: Sequence[OutboxRecord]) -> None:
+        """Store what an aggregate has on record, before it is no more.
+
+        The recorder may store the same; it counts once.
+
+        Raises:
+            StorageUnavailableError: nothing was stored.
         """
         ...
 

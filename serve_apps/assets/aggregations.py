@@ -319,6 +319,8 @@ async def deactivate_aggregation(
     )
     if require_aggregation(deps, aggregation_id).status is AggregateStatus.ACTIVE:
         await require_idle(deps, aggregation_id)
+        # Its actor stops, and with it what the recorder has not fetched by then.
+        await deps.dispatches.record(await deps.control.records(aggregation_id))
     return _one(deps, caller, await deps.aggregations.deactivate(act, seen_version(if_match)))
 
 

@@ -183,3 +183,23 @@ async def test_a_report_its_aggregate_forgot_comes_from_the_record(world: World)
         assert report.json()["instruction"]["id"] == ended.id
     missing = await world.client.get(f"{API}/dispatches/site.d-9", headers=world.auth())
     assert_problem(missing, 503, "unavailable")
+
+
+async def test_what_ended_just_before_deactivation_is_on_record(world: World) -> None:
+    book = make_book("stores")
+    book.submit(make_dispatch("stores.d-1", NOW), NOW)
+    ended = NOW + timedelta(minutes=1)
+    cancelled = book.cancel("stores.d-1", None, ended, operator="anna", reason="storm")
+    await record(world, records_of(book, "stores")[:1])
+    book.submit(make_dispatch("stores.d-2", NOW), NOW)
+    world.control.outbox = [
+        *records_of(book, "stores", first_seq=3),
+        report_record(make_report(cancelled), 9),
+    ]
+    url = f"{API}/aggregations/stores/deactivate"
+    headers = world.auth("admin", **{"Idempotency-Key": "k"})
+    response = await world.client.post(url, headers=headers)
+    assert response.status_code == 200, response.text
+    assert await walk(world) == ["stores.d-2", "stores.d-1"]
+    report = await world.client.get(f"{API}/dispatches/{cancelled.id}", headers=world.auth())
+    assert report.json()["instruction"]["state"] == "cancelled"

@@ -30,6 +30,7 @@ from controllers.kernel.states import AggregateState, ResourceState
 from controllers.kernel.timebase import Clock, DeliveryPeriod
 from controllers.kernel.wire import encode
 from controllers.park import ParkDefinition
+from controllers.ports.actors import OutboxRecord
 from controllers.ports.control import Amendment
 from controllers.ports.health import Health
 from controllers.ports.live import Delta
@@ -115,6 +116,7 @@ class FakeControlPlane:
         self.n_submitted = 0
         self.recorded: set[str] = set()
         """Instructions that the database has as they stand."""
+        self.outbox: list[OutboxRecord] = []
 
     async def submit(self, instruction: Instruction) -> Instruction:
         """Accept an instruction, once."""
@@ -196,6 +198,11 @@ class FakeControlPlane:
         """Return what the database has not as it stands."""
         reports = self._book(aggregate_id).items()
         return [report.instruction for id_, report in reports if id_ not in self.recorded]
+
+    async def records(self, aggregate_id: str) -> list[OutboxRecord]:
+        """Return what a test put into the outbox."""
+        self._reach(aggregate_id)
+        return [one for one in self.outbox if one.actor_id == aggregate_id]
 
     async def set_override(
         self, resource_id: str, target_kw: float, until: datetime, operator: str, reason: str
