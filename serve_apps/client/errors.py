@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controllers.accounts.approvals import Approval
 from controllers.kernel.errors import PermanentError, TemporaryError
 from serve_apps.web.problems import ProblemDocument
 
@@ -12,6 +13,14 @@ class RefusedByServerError(PermanentError):
     def __init__(self, problem: ProblemDocument) -> None:
         super().__init__(f"{problem.status} {problem.title}: {problem.detail}")
         self.problem = problem
+
+
+class AwaitsApprovalError(PermanentError):
+    """Nothing was done yet: a second person must agree to ``approval`` first."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(f"asked for; a second person must approve it ({approval.id})")
+        self.approval = approval
 
 
 class ServerUnavailableError(TemporaryError):

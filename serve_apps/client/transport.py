@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -16,12 +17,17 @@ import httpx
 from pydantic import BaseModel
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
+from controllers.accounts.approvals import Approval
 from controllers.kernel.errors import DomainError
 from controllers.kernel.ids import IdSource, RandomIds
 from controllers.kernel.timebase import SystemClock
 from controllers.kernel.wire import Wire, decode
 from serve_apps.accounts.views import SessionView
-from serve_apps.client.errors import RefusedByServerError, ServerUnavailableError
+from serve_apps.client.errors import (
+    AwaitsApprovalError,
+    RefusedByServerError,
+    ServerUnavailableError,
+)
 from serve_apps.web.problems import ProblemDocument
 
 T = TypeVar("T", bound=Wire)
@@ -30,6 +36,7 @@ Scalar = str | int | float | bool | datetime | None
 
 _N_ATTEMPTS = 4
 _LONGEST_PAUSE_S = 10.0
+_APPROVALS = "/approvals/"
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _LATER = frozenset({429, 502, 503, 504})
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
@@ -102,12 +109,16 @@ class Transport:
 
         Raises:
             RefusedByServerError: the server refused.
+            AwaitsApprovalError: a second person must agree first.
             ServerUnavailableError: it was not reached or could not answer, also when asked again.
         """
+        answer = self.send(method, path, **rest)
         try:
-            return decode(
-                self.send(method, path, **rest).content, type_, max_bytes=_MAX_ANSWER_BYTES
-            )
+            place = answer.headers.get("location", "")
+            if answer.status_code == HTTPStatus.ACCEPTED and _APPROVALS in place:
+                approval = decode(answer.content, Approval, max_bytes=_MAX_ANSWER_BYTES)
+                raise AwaitsApprovalError(approval)
+            return decode(answer.content, type_, max_bytes=_MAX_ANSWER_BYTES)
         except DomainError as error:
             raise ServerUnavailableError(f"{method} {path}: not an answer of this API") from error
 

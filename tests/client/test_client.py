@@ -12,7 +12,11 @@ import pytest
 from controllers.kernel.errors import TemporaryError
 from serve_apps.client import generate
 from serve_apps.client.client import Client
-from serve_apps.client.errors import RefusedByServerError, ServerUnavailableError
+from serve_apps.client.errors import (
+    AwaitsApprovalError,
+    RefusedByServerError,
+    ServerUnavailableError,
+)
 from serve_apps.openapi import openapi_document
 from serve_apps.web.deps import ApiSettings
 from tests.support.api_world import PASSWORD
@@ -181,3 +185,12 @@ def test_live_stream_begins_with_the_whole_picture(client: Client) -> None:
 def test_live_stream_without_a_token_says_why(api: Served) -> None:
     with Client(api.url) as client, pytest.raises(ServerUnavailableError, match="token"):
         next(iter(client.live()))
+
+
+def test_what_waits_for_a_second_person_is_told_as_that(client: Client) -> None:
+    parameters = {"capacity_kwh": 200.0, "max_charge_kw": 100.0, "max_discharge_kw": 150.0}
+    body = {"name": "Battery 1", "parameters": parameters}
+    with pytest.raises(AwaitsApprovalError, match="second person") as told:
+        client.update_resource("bess1", body, version=1)
+    approval = client.get_approval(told.value.approval.id)
+    assert (approval.state, approval.subject) == ("pending", "bess1")
