@@ -126,7 +126,12 @@ async def test_what_is_not_recorded_is_told_live_and_lists_agree_before_and_afte
     assert {one.kind for one in handed} == {"instruction", "delivery_report"}
     await store.record(handed)
     assert await listed() == expected
-    sink = functools.partial(open_record_sink, url, keys_kept=timedelta(days=1))
+    sink = functools.partial(
+        open_record_sink,
+        url,
+        keys_kept=timedelta(days=1),
+        device_records_kept=timedelta(days=31),
+    )
     runtime.spawn(RecorderActor, RECORDER, sink)
     try:
 
