@@ -174,7 +174,7 @@ class MqttSession:
         self._peer = peer
         self._protocol: Protocol = settings.protocol or "5"
         self._backoff = FullJitter(settings.reconnect_cap_s, _entropy.random)
-        self._client: aiomqtt.Client | None = None
+        self._client: PromptClient | None = None
         self._reported_down = False
         self._n_in_flight = 0
         self._n_connects = 0
@@ -250,7 +250,8 @@ class MqttSession:
         """Hand a message to the broker; for QoS 1 return when the broker has it.
 
         Messages leave in the order of the calls. The last three arguments become MQTT 5 properties
-        and are left out under 3.1.1.
+        and are left out under 3.1.1. A ``reply_topic`` says that an answer is expected: it is read
+        together with what else arrives meanwhile.
 
         Raises:
             DeviceUnreachableError: the link is down, choked, or the broker did not answer in time.
@@ -260,6 +261,8 @@ class MqttSession:
             self._n_publish_failed += 1
             raise DeviceUnreachableError(self._peer)
         self._n_in_flight += 1
+        if reply_topic is not None:
+            client.pause_reading()
         try:
             await client.publish(
                 topic,
@@ -298,7 +301,7 @@ class MqttSession:
                 if loop.time() - up_at_s >= STABLE_AFTER_S:
                     self._backoff.reset()
 
-    def _new_client(self) -> aiomqtt.Client:
+    def _new_client(self) -> PromptClient:
         settings = self._settings
         inbox = self._inbox
 

@@ -1,4 +1,4 @@
-"""An MQTT client that sends at once, and that takes the answers to what it sent together.
+"""An MQTT client that sends at once, and that can leave what arrives unread for a moment.
 
 The usual client leaves writing to the event loop's next turn, so a burst would go out only when all
 of it has been prepared. And it reads whatever has come, so the broker's and the device's answer to
@@ -16,7 +16,7 @@ import aiomqtt
 from paho.mqtt.client import Client, MQTTMessageInfo
 
 ANSWERS_S = 0.08
-"""For so long after a message with quality of service 1 nothing is read."""
+"""For so long after a pause began nothing is read."""
 
 
 class PromptClient(aiomqtt.Client):
@@ -29,24 +29,22 @@ class PromptClient(aiomqtt.Client):
         protocol = self._client
         publish = protocol.publish
 
-        def publish_and_write(
-            topic: str, payload: bytes, qos: int, *args: Any, **options: Any
-        ) -> MQTTMessageInfo:
+        def publish_and_write(*args: Any, **options: Any) -> MQTTMessageInfo:
             self._publishing = True
             try:
-                published = publish(topic, payload, qos, *args, **options)
+                published = publish(*args, **options)
             finally:
                 self._publishing = False
             protocol.loop_write()
             if protocol.want_write():
                 self._on_socket_register_write(protocol, None, protocol.socket())
-            if qos:
-                self._pause_reading(protocol.socket())
             return published
 
-        protocol.publish = publish_and_write  # type: ignore[assignment, method-assign]
+        protocol.publish = publish_and_write  # type: ignore[method-assign]
 
-    def _pause_reading(self, sock: Any) -> None:
+    def pause_reading(self) -> None:
+        """Read nothing for ``ANSWERS_S``, so that all answers to a command are taken together."""
+        sock = self._client.socket()
         if not self._reading_paused and sock is not None and sock.fileno() >= 0:
             self._reading_paused = True
             self._loop.remove_reader(sock.fileno())

@@ -85,13 +85,24 @@ async def test_answers_to_a_command_are_taken_together_and_none_is_lost(broker: 
     async with linked(broker) as (asking, device):
         loop = asyncio.get_running_loop()
         sent_at_s = loop.time()
-        sending = asyncio.create_task(asking.publish("other", b"command", qos=1))
+        sending = asyncio.create_task(
+            asking.publish("other", b"command", qos=1, reply_topic="t/answer")
+        )
         await asyncio.sleep(0)
         for n in range(5):
             await device.publish(f"t/{n}", b"answer")
         await eventually(lambda: asking.backlog == 5, within_s=5)
         assert loop.time() - sent_at_s >= prompt.ANSWERS_S
         await sending
+
+
+async def test_what_expects_no_answer_is_confirmed_without_delay(broker: Broker) -> None:
+    async with linked(broker) as (_, writer):
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        for n in range(20):
+            await writer.publish(f"t/{n}", b"configuration", qos=1)
+        assert loop.time() - begun_s < 10 * prompt.ANSWERS_S
 
 
 async def test_protocol_five_is_spoken_where_the_broker_has_it(broker: Broker) -> None:
