@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterator
 
 import pytest
 
-from actors.logs import dress
 from tests.support.api_world import World
+from tests.support.log_lines import captured_lines
 
 CANARY = "canary-f3a9c1"
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    handler = dress(logging.StreamHandler(stream), form="json")
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.setLevel(level)
-    root.removeHandler(handler)
+    with captured_lines() as lines:
+        yield lines
 
 
 async def test_failure_is_logged_under_the_requests_id(

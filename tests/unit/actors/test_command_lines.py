@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from actors.host import Host
-from actors.logs import dress
 from cluster.storage.actor_store import SqliteActorStore
 from controllers.control.contract import Ack, AckResult, Command, Fallback, FallbackKind, Telemetry
 from controllers.control.events import (
@@ -31,6 +30,7 @@ from controllers.kernel.errors import DeviceUnreachableError
 from controllers.kernel.timebase import ManualClock
 from controllers.kernel.wire import Wire
 from tests.support.live_states import make_resource_state
+from tests.support.log_lines import captured_lines
 from tests.support.waiting import eventually
 
 AT = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
@@ -101,15 +101,8 @@ class _Link:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    handler = dress(logging.StreamHandler(stream), form="json", actor="resource:bess1")
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.setLevel(level)
-    root.removeHandler(handler)
+    with captured_lines(actor="resource:bess1") as lines:
+        yield lines
 
 
 @pytest.fixture
