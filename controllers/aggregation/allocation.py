@@ -6,7 +6,8 @@ The metered power of members that do not take part is taken from the target firs
 belongs to somebody else and is not held is asked only for what the own members cannot serve.
 
 Members that respond slowly count with their meter until they have arrived: quick ones bridge what
-is still on its way, so that moving a share from one to the other makes no dip.
+is still on its way, so that moving a share from one to the other makes no dip. So do nested
+aggregates that run free, since their own plan may move them.
 """
 
 from __future__ import annotations
@@ -123,10 +124,10 @@ class Allocator:
         self._now = now
         self._minutes = reach_s / 60.0
         self._tolerance_kw = now.tolerance_kw
-        # Nested aggregates bridge among their own members.
-        self._slow = portfolio.is_resource & (portfolio.response_s > quick_s)
         self._planned = np.isfinite(now.plan_kw)
         free = np.isnan(now.sent_kw) & ~self._planned
+        # Nested aggregates that are commanded bridge among their own members.
+        self._slow = np.where(portfolio.is_resource, portfolio.response_s > quick_s, free)
         low, high = portfolio.min_kw, portfolio.max_kw
         # A free member may stay where it is even if that is beyond its limits.
         self._low = np.where(free, np.minimum(low, now.base_kw), low)

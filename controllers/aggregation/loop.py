@@ -23,7 +23,8 @@ from controllers.aggregation.dispatch import Dispatching
 from controllers.aggregation.instruction import DeliveryReport, Instruction
 from controllers.aggregation.instructions import InstructionBook
 from controllers.aggregation.picture import Imprint, aggregate_state
-from controllers.aggregation.portfolio import FloatArray, MemberSpec, Portfolio, Sums
+from controllers.aggregation.plan_entry import PlanEntry
+from controllers.aggregation.portfolio import MemberSpec, Portfolio, Sums
 from controllers.aggregation.settings import AggregateSettings
 from controllers.aggregation.target import Limits, Parents, Want, choose
 from controllers.control.events import Record
@@ -67,10 +68,10 @@ class AggregateControl:
         self._settings = s
         self._epoch = epoch
         self._portfolio = Portfolio(definition.id, members, s)
+        self._planned = PlanEntry(self._portfolio, s, last.plan)
         self._parents = Parents(definition.id)
         for proposal in last.parent_proposals:
             self._parents.take(proposal, now)
-        self._plan = last.plan
         self._exported_kwh, self._imported_kwh = last.exported_kwh, last.imported_kwh
         rated_kw = sum(member.rated_kw for member in members)
         self._limits = Limits(
@@ -162,7 +163,7 @@ class AggregateControl:
 
     def set_plan(self, plan: MemberPlan | None, now: datetime) -> None:
         """Follow a plan wherever no instruction or parent commands; None drops it."""
-        self._plan = plan
+        self._planned.plan = plan
 
     def step(self, now: datetime) -> StepResult:
         """Turn the loop once."""
@@ -179,10 +180,12 @@ class AggregateControl:
         owner = commanding.owner
         if commanding.resuming(sums, want, now) or listens:
             return self._result(sums, commanding.renew(now), now, changed=False)
+        released = want is not None and want.target_kw is None
+        planned = self._planned
         proposals = commanding.turn(
             sums,
             want,
-            plan_kw=self._plan_kw(now, released=want is not None and want.target_kw is None),
+            plan_kw=planned.release() if released else planned.enter(now, elapsed_s),
             limits=self._parents.limits(self._limits, now),
             now=now,
             elapsed_s=elapsed_s,
@@ -214,7 +217,7 @@ class AggregateControl:
             epoch=self._epoch,
             saved_at=self._stepped_at,
             dispatches=self._dispatching.saved(),
-            plan=self._plan,
+            plan=self._planned.plan,
             reference=self._commanding.reference,
             sent_kw={
                 m.id: float(kw)
@@ -253,16 +256,6 @@ class AggregateControl:
         hours = min(elapsed_s, self._settings.max_gap_s) / 3600.0
         self._exported_kwh += max(sums.believed_kw, 0.0) * hours
         self._imported_kwh += max(-sums.believed_kw, 0.0) * hours
-
-    def _plan_kw(self, now: datetime, *, released: bool) -> FloatArray:
-        """Return the plan's set-points, [n]; NaN where it says nothing."""
-        plan_kw = np.full(len(self._portfolio), np.nan)
-        if self._plan is not None and not released:
-            for member_id, setpoint_kw in self._plan.at(now).items():
-                i = self._portfolio.index.get(member_id)
-                if i is not None:
-                    plan_kw[i] = setpoint_kw
-        return plan_kw
 
     def _report(self, instruction_id: str, now: datetime) -> DeliveryReport:
         dispatch = self._dispatching.book.get(instruction_id)

@@ -34,6 +34,8 @@ class AggregateSettings:
     """Share of the remaining deviation that the integral trim takes up per second."""
     trim_max_frac: float = 0.1
     """Greatest trim, as a share of rated power."""
+    plan_entry_s: float = 30.0
+    """A plan moves a member by at most its rated power in this time."""
     resume_wait_s: float = 2.0
     """After a restart, time for the members' states to arrive before set-points are changed."""
     checkpoint_every_s: float = 5.0

@@ -13,7 +13,7 @@ from tests.support.listener import Listener
 from tests.support.park import Json, Park
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 BACK_WITHIN_S = 30.0
 """Long enough for a busy machine; the benchmark `recovery` measures the promised two seconds."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 import pytest
 
 from controllers.aggregation.checkpoint import MemberPlan
@@ -301,7 +302,7 @@ def test_plan_is_followed_where_nothing_else_commands_and_resumes_afterwards() -
         plan_id="p", start_at=plant.now, step_s=900.0, setpoints_kw={"b1": [50.0], "b2": [None]}
     )
     plant.vpp.set_plan(plan, plant.now)
-    plant.run(5)
+    plant.run(10)
     assert plant.setpoints_kw() == {"b1": 50.0}
     (proposal,) = plant.devices["b1"].heard[-1:]
     assert proposal.priority is Priority.ECONOMICS
@@ -315,8 +316,37 @@ def test_plan_is_followed_where_nothing_else_commands_and_resumes_afterwards() -
     assert plant.devices["b1"].heard[-1].priority is Priority.ECONOMICS
     assert plant.power_kw() == pytest.approx(50.0 + LOAD_KW, abs=1.0)
     plant.vpp.set_plan(None, plant.now)
-    plant.run(2)
+    plant.run(10)
     assert plant.setpoints_kw() == {}
+
+
+def test_a_plan_is_entered_and_left_no_faster_than_rated_power_in_half_a_minute() -> None:
+    plant = four_batteries()
+    plan = MemberPlan(
+        plan_id="p", start_at=plant.now, step_s=60.0, setpoints_kw={"b1": [-100.0, 100.0, None]}
+    )
+    plant.vpp.set_plan(plan, plant.now)
+    asked_kw = [0.0]
+    for _ in range(160):
+        plant.turn()
+        asked_kw.append(plant.setpoints_kw().get("b1", 0.0))
+    assert max(abs(np.diff(asked_kw))) == pytest.approx(200.0 / 30.0)
+    assert (asked_kw[55], asked_kw[110], asked_kw[160]) == (-100.0, 100.0, 0.0)
+    assert "b1" not in plant.setpoints_kw()
+
+
+def test_a_plan_does_not_linger_in_a_band_that_cannot_be_run() -> None:
+    plant = SmallPlant([Device("chp", low_kw=0.0, band_kw=(0.0, 80.0))], {"vpp": ["chp"]})
+    plan = MemberPlan(
+        plan_id="p", start_at=plant.now, step_s=60.0, setpoints_kw={"chp": [100.0, 0.0]}
+    )
+    plant.vpp.set_plan(plan, plant.now)
+    asked_kw = set()
+    for _ in range(110):
+        plant.turn()
+        asked_kw.add(plant.setpoints_kw().get("chp"))
+    assert {100.0, 0.0} <= asked_kw
+    assert not [kw for kw in asked_kw if kw is not None and 0.0 < kw < 80.0]
 
 
 def test_proposals_repeat_before_half_their_lifetime_and_not_more_often() -> None:

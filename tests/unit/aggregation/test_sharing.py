@@ -169,7 +169,7 @@ def test_nested_plan_stays_the_base_of_the_parents_dispatch() -> None:
     )
     plan = MemberPlan(plan_id="p", start_at=plant.now, step_s=900.0, setpoints_kw={"s1": [-20.0]})
     plant.controls["south"].set_plan(plan, plant.now)
-    plant.run(5)
+    plant.run(25)
     assert plant.state("south").envelope.natural_kw == pytest.approx(-20.0)
     plant.vpp.submit(make_instruction(300.0, start_at=plant.now), plant.now)
     plant.run(10)
@@ -179,3 +179,29 @@ def test_nested_plan_stays_the_base_of_the_parents_dispatch() -> None:
     plant.vpp.amend(instruction.id, 1, plant.now, operator="anna", target_kw=100.0)
     plant.run(4)
     assert plant.power_kw() == pytest.approx(100.0, abs=2.0)
+
+
+@pytest.mark.parametrize("lag_s", [0.5, 10.0])
+def test_a_step_of_a_nested_plan_makes_no_dip_in_the_parents_dispatch(lag_s: float) -> None:
+    """Whether the members that the plan moves are quick or slow."""
+    south = [
+        Device(id_, merit_per_mwh=90.0, lag_s=lag_s, response_s=3.0 * lag_s) for id_ in ("s1", "s2")
+    ]
+    north = Device("b1", merit_per_mwh=10.0, low_kw=-800.0, high_kw=800.0)
+    plant = SmallPlant([north, *south], {"south": ["s1", "s2"], "vpp": ["b1", "south"]})
+    plan = MemberPlan(
+        plan_id="p",
+        start_at=plant.now,
+        step_s=90.0,
+        setpoints_kw={"s1": [100.0, -50.0, None], "s2": [80.0, 80.0, 80.0]},
+    )
+    plant.controls["south"].set_plan(plan, plant.now)
+    plant.vpp.submit(make_instruction(300.0, start_at=plant.now), plant.now)
+    plant.run(60)
+    powers_kw = []
+    for _ in range(200):
+        plant.turn()
+        powers_kw.append(plant.power_kw())
+    assert min(powers_kw) > 300.0 - 20.0
+    assert max(powers_kw) < 300.0 + 20.0
+    assert plant.power_kw("south") == pytest.approx(80.0, abs=2.0)
