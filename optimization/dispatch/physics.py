@@ -15,7 +15,7 @@ from optimization.checks import FloatArray
 from optimization.dispatch.fields import Plain
 from optimization.dispatch.plant import Electrolyser, Generator, Load
 from optimization.dispatch.problem import Asset, DispatchProblem
-from optimization.dispatch.reach import depth_first, power_range
+from optimization.dispatch.reach import depth_first, hard_limits, power_range
 from optimization.dispatch.result import Schedule
 from optimization.dispatch.storage import Battery, Fleet, HeatStore, Vehicle
 
@@ -111,8 +111,9 @@ def _network(problem: DispatchProblem, schedules: Mapping[str, Schedule]) -> Ite
             net[point.name] += point.fixed_mw
         if point.parent is not None:
             net[point.parent] += net[point.name]
-        yield point.name, "import above its limit", -net[point.name] - point.max_import_mw
-        yield point.name, "export above its limit", net[point.name] - point.max_export_mw
+        max_import, max_export = hard_limits(point)
+        yield point.name, "import above its limit", -net[point.name] - max_import
+        yield point.name, "export above its limit", net[point.name] - max_export
 
 
 def _held(problem: DispatchProblem, schedule: Schedule, direction: str) -> FloatArray:

@@ -32,6 +32,8 @@ class ConnectionPoint(Plain):
     """The point it is connected to; None is the grid, and exactly one point has it."""
     max_import_mw: Limit = INF
     max_export_mw: Limit = INF
+    excess_price_per_mwh: Magnitude | None = None
+    """Price of going beyond a limit, a breach; None makes the limits hard."""
     fixed_mw: Numbers | None = None
     """Net injection of what stands here and cannot be planned. Default: 0."""
 

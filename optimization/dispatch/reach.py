@@ -28,6 +28,13 @@ def depth_first(points: tuple[ConnectionPoint, ...]) -> list[ConnectionPoint]:
     return order[::-1]
 
 
+def hard_limits(point: ConnectionPoint) -> tuple[float, float]:
+    """Return the most that may be imported and exported, endless where going beyond has a price."""
+    if point.excess_price_per_mwh is not None:
+        return np.inf, np.inf
+    return point.max_import_mw, point.max_export_mw
+
+
 def power_range(asset: Asset, n_steps: int) -> tuple[FloatArray, FloatArray]:
     """Return the least and greatest injection [T] of an asset, step by step."""
     nothing = np.zeros(n_steps)
@@ -69,8 +76,9 @@ def reachable(problem: DispatchProblem) -> dict[str, tuple[FloatArray, FloatArra
             high += point.fixed_mw
         if point.parent is not None:
             above = sums[point.parent]
-            above[0][:] += np.clip(low, -point.max_import_mw, point.max_export_mw)
-            above[1][:] += np.clip(high, -point.max_import_mw, point.max_export_mw)
+            max_import, max_export = hard_limits(point)
+            above[0][:] += np.clip(low, -max_import, max_export)
+            above[1][:] += np.clip(high, -max_import, max_export)
     return sums
 
 
@@ -79,9 +87,10 @@ def unmet(problem: DispatchProblem) -> Iterator[ProblemError]:
     sums = reachable(problem)
     for point in problem.points:
         low, high = sums[point.name]
+        max_import, max_export = hard_limits(point)
         for limit, value, excess_mw, what in (
-            ("max_import_mw", point.max_import_mw, -high - point.max_import_mw, "demand"),
-            ("max_export_mw", point.max_export_mw, low - point.max_export_mw, "injection"),
+            ("max_import_mw", max_import, -high - max_import, "demand"),
+            ("max_export_mw", max_export, low - max_export, "injection"),
         ):
             step = int(np.argmax(excess_mw))
             if excess_mw[step] > _TINY_MW:

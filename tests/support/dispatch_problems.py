@@ -42,6 +42,7 @@ def random_problem(
     step_h = rng.choice([0.25, 0.5, 1.0], n_steps)
     price = rng.normal(60.0, 60.0, n_steps)
     kinds = KINDS if kinds is None else kinds
+    priced = seed % 2 == 1
     assets = {kind: tuple(_MAKERS[kind](rng, i, step_h) for i in range(n_each)) for kind in kinds}
     if {"generators", "heat_stores"} <= set(kinds):
         assets["generators"] = tuple(
@@ -59,7 +60,13 @@ def random_problem(
             ),
             # Wide enough for what cannot be moved, narrow enough to bind now and then.
             ConnectionPoint(name="hall", parent="grid", max_import_mw=9.0, max_export_mw=10.0),
-            ConnectionPoint(name="yard", parent="hall", max_import_mw=8.0, max_export_mw=9.0),
+            ConnectionPoint(
+                name="yard",
+                parent="hall",
+                max_import_mw=4.0 if priced else 8.0,
+                max_export_mw=2.0 if priced else 9.0,
+                excess_price_per_mwh=500.0 if priced else None,
+            ),
         ),
         import_price_per_mwh=series(price + rng.uniform(-5.0, 20.0, n_steps)),
         export_price_per_mwh=series(price),

@@ -8,7 +8,7 @@ import numpy as np
 
 from optimization.checks import FloatArray
 from optimization.dispatch.problem import ConnectionPoint, DispatchProblem
-from optimization.dispatch.reach import depth_first, reachable
+from optimization.dispatch.reach import depth_first, hard_limits, reachable
 from optimization.dispatch.sparse.draft import Draft, Slack, add_exclusion
 
 _LIMITS = "import and export limits"
@@ -25,18 +25,15 @@ def add_network(draft: Draft) -> None:
     fixed = _fixed_mw(draft, home)
     for point in kept:
         shape = (1, draft.n_steps)
-        net = model.columns(
-            shape,
-            -point.max_import_mw,
-            point.max_export_mw,
-            of=(point.name,),
-            what=_LIMITS,
-        )
+        max_import, max_export = hard_limits(point)
+        net = model.columns(shape, -max_import, max_export, of=(point.name,), what=_LIMITS)
         rows = model.rows(
             shape, fixed[point.name], fixed[point.name], of=(point.name,), what="power balance"
         )
         draft.net[point.name], draft.balance[point.name] = net[0], rows[0]
         model.add(rows, net, 1)
+        if point.excess_price_per_mwh is not None:
+            _add_excess(draft, point, point.excess_price_per_mwh)
     for point in kept:
         if point.parent is not None:
             model.add(draft.balance[home[point.parent]], draft.net[point.name], -1)
@@ -56,6 +53,21 @@ def _homes(problem: DispatchProblem) -> dict[str, str]:
         else:
             home[point.name] = home[point.parent]
     return home
+
+
+def _add_excess(draft: Draft, point: ConnectionPoint, price_per_mwh: float) -> None:
+    """Let net injection go beyond the limits of a point, at a price."""
+    shape, cost = (1, draft.n_steps), (price_per_mwh * draft.step_h)[None]
+    for what, limit, sign in (
+        ("import above its limit", point.max_import_mw, 1.0),
+        ("export above its limit", point.max_export_mw, -1.0),
+    ):
+        if np.isfinite(limit):
+            beyond = draft.model.columns(shape, 0, np.inf, cost, term="breaches")
+            rows = draft.model.rows(shape, -limit, np.inf)
+            draft.model.add(rows, draft.net[point.name][None], sign)
+            draft.model.add(rows, beyond, 1)
+            draft.slacks.append(Slack((point.name,), what, beyond, "MW", cost))
 
 
 def _fixed_mw(draft: Draft, home: dict[str, str]) -> dict[str, FloatArray]:
@@ -86,8 +98,8 @@ def _add_grid(draft: Draft, grid: ConnectionPoint) -> None:
     """
     problem, model, step_h = draft.problem, draft.model, draft.step_h
     low, high = reachable(problem)[grid.name]
-    max_import = np.clip(-low, 0, grid.max_import_mw)
-    max_export = np.clip(high, 0, grid.max_export_mw)
+    most_import, most_export = hard_limits(grid)
+    max_import, max_export = np.clip(-low, 0, most_import), np.clip(high, 0, most_export)
     none = (0.0,) * draft.n_steps
     bought = np.array(problem.import_price_per_mwh or none) * step_h + carbon_cost(problem)
     sold = np.array(problem.export_price_per_mwh or none) * step_h

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 import pyomo.environ as pyo
 from pyomo.contrib.appsi.solvers.highs import Highs
 
-from optimization.dispatch.problem import DispatchProblem
+from optimization.dispatch.problem import ConnectionPoint, DispatchProblem
 from optimization.dispatch.reach import depth_first, reachable
 from optimization.dispatch.textbook.generators import generator
-from optimization.dispatch.textbook.page import Page
+from optimization.dispatch.textbook.page import Expr, Page
 from optimization.dispatch.textbook.plant import electrolyser, load, renewable
 from optimization.dispatch.textbook.reserves import requirements
 from optimization.dispatch.textbook.storage import battery, fleet, heat_store, vehicle
@@ -62,15 +63,16 @@ def _network(page: Page) -> None:
     net = {}
     for point in depth_first(problem.points):
         net[point.name] = page.var(f"net of {point.name}", None)
+        over = [_excess(page, f"{point.name} {way}", point) for way in ("import", "export")]
         fixed = page.given(point.fixed_mw)
         behind = [child.name for child in problem.points if child.parent == point.name]
         for t in page.T:
             inside = sum(net[name][t] for name in behind)
             page.rule(net[point.name][t] == fixed[t] + page.injection[point.name][t] + inside)
             if isfinite(point.max_import_mw):
-                page.rule(net[point.name][t] >= -point.max_import_mw)
+                page.rule(net[point.name][t] >= -point.max_import_mw - over[0][t])
             if isfinite(point.max_export_mw):
-                page.rule(net[point.name][t] <= point.max_export_mw)
+                page.rule(net[point.name][t] <= point.max_export_mw + over[1][t])
         if point.parent is None:
             _grid(page, point.name, net[point.name])
     for promise in problem.commitments:
@@ -79,6 +81,16 @@ def _network(page: Page) -> None:
             page.rule(net[promise.point][t] - promise.power_mw[t] == more[t] - less[t])
             page.cost += page.h[t] * promise.up_price_per_mwh[t] * more[t]
             page.cost += page.h[t] * promise.down_price_per_mwh[t] * less[t]
+
+
+def _excess(page: Page, name: str, point: ConnectionPoint) -> Sequence[Expr]:
+    """Write MW beyond a limit, at its price; none where the limit is hard."""
+    if point.excess_price_per_mwh is None:
+        return page.given(None)
+    beyond = page.var(f"{name} beyond its limit")
+    for t in page.T:
+        page.cost += point.excess_price_per_mwh * page.h[t] * beyond[t]
+    return [beyond[t] for t in page.T]
 
 
 def _grid(page: Page, name: str, net: pyo.Var) -> None:

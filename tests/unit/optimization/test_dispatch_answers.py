@@ -111,6 +111,31 @@ def test_a_preference_is_missed_at_its_price_and_named() -> None:
     assert breach.cost == pytest.approx(40.0)
 
 
+def test_a_priced_limit_is_exceeded_by_no_more_than_must_be() -> None:
+    hall = ConnectionPoint(
+        name="hall", parent="grid", max_import_mw=2.0, max_export_mw=0.5, excess_price_per_mwh=1e4
+    )
+    problem = DispatchProblem(
+        step_h=(0.5,) * 4,
+        points=(ConnectionPoint(name="grid"), hall),
+        # One megawatt-hour: enough for one of the two steps above the limit.
+        batteries=(replace(BATTERY, point="hall"),),
+        loads=(Load(name="l", point="hall", demand_mw=(1.0, 4.0, 4.0, 0.0)),),
+        import_price_per_mwh=(50.0,) * 4,
+    )
+    result = solve_dispatch(problem)
+    assert result.status is DispatchStatus.OPTIMAL
+    assert violations(problem, result.schedules) == ()
+    net_mw = np.array(result.point_mw["hall"])
+    # What the battery can charge first it gives later: one step's room of 1 MW, and its start.
+    assert np.clip(-net_mw - 2.0, 0.0, None) @ problem.step_h == pytest.approx(0.5)
+    (breach,) = result.breaches
+    assert (breach.name, breach.what, breach.unit) == ("hall", "import above its limit", "MW")
+    assert breach.cost == pytest.approx(0.5 * 1e4)
+    hard = replace(problem, points=(problem.points[0], replace(hall, excess_price_per_mwh=None)))
+    assert solve_dispatch(hard).status is DispatchStatus.INFEASIBLE
+
+
 def test_without_time_the_previous_plan_goes_on_degraded() -> None:
     problem = DispatchProblem(
         step_h=(0.5,) * 4,
