@@ -12,8 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
 from actors import runtime
 from actors.precedence import Precedence
@@ -23,12 +22,15 @@ from controllers.kernel.timebase import QUARTER_HOUR, Clock, SystemClock, floor_
 from controllers.park import ParkDefinition
 from controllers.planning.forecast import forecast_park
 from controllers.planning.horizon import plan_horizon
+from controllers.planning.park_plan import ParkPlan
+from controllers.planning.pose import PosedPark, pose_park
+from controllers.planning.read import read_plan
 from controllers.resources.kinds import build_twin
 from controllers.resources.twin import TwinState
 from controllers.supervision import aggregate_actor, resource_actor
-
-if TYPE_CHECKING:
-    from controllers.planning.park_plan import ParkPlan
+from optimization.dispatch.previous import PreviousPlan
+from optimization.dispatch.problem import DispatchProblem
+from optimization.dispatch.result import DispatchResult
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +72,9 @@ class OptimizerActor:
     async def replan(self) -> ParkPlan:
         """Plan from the present states and hand the parts out; return the plan."""
         async with self._one_at_a_time:
-            states = await self._states()
-            plan = await asyncio.to_thread(self._solve, states, self._clock.now())
-            self._plan = plan
+            posed = await asyncio.to_thread(self._pose, await self._states())
+            result = await self._ask(posed)
+            plan = self._plan = read_plan(posed, result, self._plan)
             self._n_plans += 1
             await self._hand_out(plan)
             return plan
@@ -144,23 +146,14 @@ class OptimizerActor:
         answers = await asyncio.gather(*(one(id_) for id_ in ids))
         return {id_: state for id_, state in zip(ids, answers, strict=True) if state is not None}
 
-    def _solve(self, states: Mapping[str, TwinState], now: datetime) -> ParkPlan:
-        # The solver is heavy to import, and the Supervisor imports this module too.
-        from controllers.planning.park_plan import plan_park  # noqa: PLC0415
-
-        if sys.platform == "linux":
-            # Of this thread only: live control goes before planning.
-            os.setpriority(os.PRIO_PROCESS, 0, _SOLVER_NICENESS)
+    def _pose(self, states: Mapping[str, TwinState]) -> PosedPark:
+        now = self._clock.now()
         forecasts = forecast_park(self._park, self._twins, states, plan_horizon(now))
-        return plan_park(
-            self._park,
-            self._twins,
-            states,
-            forecasts,
-            now=now,
-            deadline_s=SOLVE_DEADLINE_S,
-            previous=self._plan,
-        )
+        return pose_park(self._park, self._twins, states, forecasts, now=now, previous=self._plan)
+
+    async def _ask(self, posed: PosedPark) -> DispatchResult:
+        """Return the answer to a problem, whatever happens: the seam between asking and reading."""
+        return await asyncio.to_thread(_solve, posed.problem, posed.previous)
 
     async def _hand_out(self, plan: ParkPlan) -> None:
         for aggregate_id, part in member_plans(self._park, plan).items():
@@ -170,6 +163,16 @@ class OptimizerActor:
                 await runtime.call(handle, "set_plan", part, actor_id=name)
             except NotFoundError as error:
                 raise ActorUnavailableError(name) from error
+
+
+def _solve(problem: DispatchProblem, previous: PreviousPlan | None) -> DispatchResult:
+    # The solver is heavy to import, and the Supervisor imports this module too.
+    from controllers.planning.engine import answer  # noqa: PLC0415
+
+    if sys.platform == "linux":
+        # Of this thread only: live control goes before planning.
+        os.setpriority(os.PRIO_PROCESS, 0, _SOLVER_NICENESS)
+    return answer(problem, deadline_s=SOLVE_DEADLINE_S, previous=previous)
 
 
 def member_plans(park: ParkDefinition, plan: ParkPlan) -> dict[str, MemberPlan]:

@@ -18,9 +18,12 @@ from cluster.day.prices import PriceBook
 from cluster.day.series import Series
 from controllers.kernel.states import Quality
 from controllers.park import ParkDefinition
+from controllers.planning.engine import answer
 from controllers.planning.forecast import Forecast, History, forecast_park, seasonal_naive
 from controllers.planning.horizon import DAY, PlanHorizon, plan_horizon
-from controllers.planning.park_plan import ParkPlan, plan_park
+from controllers.planning.park_plan import ParkPlan
+from controllers.planning.pose import pose_park
+from controllers.planning.read import read_plan
 from controllers.resources.renewables import Pv
 
 
@@ -52,16 +55,18 @@ class DayPlanner:
         """Plan as of an instant and hand the plan out."""
         horizon = plan_horizon(now)
         states = self._control.twin_states()
-        plan = plan_park(
+        before = self.plans[-1] if self.plans else None
+        posed = pose_park(
             self._park,
             self._control.twins,
             states,
             self.forecasts(now, horizon),
             now=now,
-            deadline_s=SOLVE_DEADLINE_S,
             prices=self._prices.as_of(now, horizon),
-            previous=self.plans[-1] if self.plans else None,
+            previous=before,
         )
+        result = answer(posed.problem, deadline_s=SOLVE_DEADLINE_S, previous=posed.previous)
+        plan = read_plan(posed, result, before)
         self.plans.append(plan)
         await self._control.follow(member_plans(self._park, plan))
 

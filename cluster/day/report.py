@@ -345,7 +345,7 @@ def _plan_report(run: DayRun, intervals: Sequence[ReportInterval]) -> PlanReport
         solve_s=round(sum(plan.solve_s for plan in run.plans), 3),
         first_status=first.status,
         first_reason=first.reason,
-        breaches=[f"{b.name}: {b.what}, {b.amount_kwh:.2f} kWh" for b in first.breaches],
+        breaches=[f"{b.name}: {b.what}, {b.amount:.2f} {b.unit}" for b in first.breaches],
         day_ahead_imported_kwh=round(imported, _DIGITS),
         day_ahead_exported_kwh=round(exported, _DIGITS),
         day_ahead_cost=Money.of(cost, run.scenario.prices.currency).rounded(),

@@ -1,12 +1,12 @@
-"""From twins and what is believed of them to the asset groups of a day plan.
+"""From a twin and what is believed of it to the assets of a dispatch problem.
 
-A resource that cannot be planned (no set-point possible, or its store's level unknown) enters as a
-rigid load or plant with its forecast, so that limits still count it. kW and kWh become MW and MWh.
+Every resource is a connection point of its own name, behind which its asset stands, or one per
+vehicle. A resource that cannot be planned (no set-point possible, or its store's level unknown) is
+a point that injects its forecast, so that limits still count it. kW and kWh become MW and MWh.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +23,8 @@ from controllers.resources.flexible_load import FlexibleLoad
 from controllers.resources.heat_pump import HeatPump
 from controllers.resources.renewables import Pv, Wind
 from controllers.resources.twin import FloatArray, Twin, TwinState
-from optimization.day_plan import (
-    AssetGroup,
-    Batteries,
-    ChargingStations,
-    FlexibleLoads,
-    Gensets,
-    HeatStores,
-    Renewables,
-)
+from optimization.dispatch import plant, problem, storage
+from optimization.dispatch.fields import INF, series
 
 CURTAILMENT_COST_PER_MWH = 0.01
 """Enough to prefer using what is free where the price is zero."""
@@ -39,8 +32,8 @@ _LONG_AGO_H = 1000.0
 _JUST_NOW_H = 1e-3
 _REBOUND_TAIL = 2.0
 """A load returns what it owes at a decaying rate; most of it within two rebound times."""
-_RIGID_WINDOW_H = 1.0
 _MOST_LOSS_FRAC_PER_H = 0.99
+_MINUTES_PER_HOUR = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,10 +48,13 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worth:
-    """What energy left in a store at the end is taken to be worth."""
+    """What energy left in a store at the end is taken to be worth.
+
+    Without it a plan would sell out, or never fill up, before the wall at its end.
+    """
 
     usual_per_mwh: float
-    """Midway between buying and selling, over the day: neither hoards nor dumps."""
+    """Midway between buying and selling, over the horizon: neither hoards nor dumps."""
     highest_per_mwh: float
 
 
@@ -85,131 +81,141 @@ def is_planned(asset: Asset) -> bool:
             return asset.state.measured_at is not None
 
 
-def asset_groups(
-    assets: Sequence[Asset], horizon: PlanHorizon, prices: Prices
-) -> tuple[AssetGroup, ...]:
-    """Return the groups of a day plan for all assets."""
-    planned = [asset for asset in assets if is_planned(asset)]
-    rigid = [asset for asset in assets if not is_planned(asset)]
-    worth = worth_of(prices)
-
-    def chosen(*kinds: type) -> list[Asset]:
-        return [asset for asset in planned if isinstance(asset.twin, kinds)]
-
-    fleets = chosen(Fleet)
-    batteries = chosen(Battery) + [a for a in fleets if _device_kind(a) == "battery"]
-    heaters = chosen(HeatPump) + [a for a in fleets if _device_kind(a) != "battery"]
-    drawing = [asset for asset in rigid if asset.natural_kw.sum() < 0]
-    giving = [asset for asset in rigid if asset.natural_kw.sum() >= 0]
-    built: list[AssetGroup | None] = [
-        _group(batteries, lambda some: _batteries(some, horizon, worth)),
-        _group(chosen(Pv, Wind), lambda some: _renewables(some, curtailable=True)),
-        _group(giving, lambda some: _renewables(some, curtailable=False)),
-        _group(chosen(FlexibleLoad), lambda some: _flexible_loads(some, horizon)),
-        _group(drawing, _rigid_loads),
-        _group(chosen(EvStation), lambda some: _charging_stations(some, horizon)),
-        _group(chosen(Chp), lambda some: _gensets(some, horizon)),
-        _group(heaters, lambda some: _heat_stores(some, worth)),
-    ]
-    return tuple(group for group in built if group is not None)
+def connection_point(asset: Asset, parent: str) -> problem.ConnectionPoint:
+    """Return the point of a resource, connected to its parent."""
+    if not is_planned(asset):
+        forecast = series(asset.natural_kw / KW_PER_MW)
+        return problem.ConnectionPoint(name=asset.id, parent=parent, fixed_mw=forecast)
+    twin = asset.twin
+    most_kw = twin.max_charge_kw if isinstance(twin, EvStation) else INF
+    return problem.ConnectionPoint(name=asset.id, parent=parent, max_import_mw=most_kw / KW_PER_MW)
 
 
-def _group(assets: list[Asset], build: Callable[[list[Asset]], AssetGroup]) -> AssetGroup | None:
-    return build(assets) if assets else None
+def dispatch_assets(asset: Asset, horizon: PlanHorizon, worth: Worth) -> tuple[problem.Asset, ...]:
+    """Return what stands behind a resource's point; nothing where it cannot be planned."""
+    if not is_planned(asset):
+        return ()
+    match asset.twin:
+        case Battery() as twin:
+            return (_battery(asset, twin, horizon, worth),)
+        case Fleet(device_kind="battery") as twin:
+            return (_battery_fleet(asset, twin, worth),)
+        case Fleet() as twin:
+            return (_heat_fleet(asset, twin, worth),)
+        case HeatPump() as twin:
+            return (_heat_pump(asset, twin, worth),)
+        case Pv() | Wind():
+            return (_renewable(asset),)
+        case FlexibleLoad() as twin:
+            return (_load(asset, twin, horizon),)
+        case EvStation() as twin:
+            return _vehicles(asset, twin, horizon)
+        case Chp() as twin:
+            return (_generator(asset, twin, horizon),)
+    raise TypeError(f"{asset.id}: a {type(asset.twin).__name__} cannot be planned")
 
 
-def _device_kind(asset: Asset) -> str:
-    return asset.twin.device_kind if isinstance(asset.twin, Fleet) else ""
-
-
-def _names(assets: Sequence[Asset]) -> tuple[str, ...]:
-    return tuple(asset.id for asset in assets)
-
-
-def _batteries(assets: Sequence[Asset], horizon: PlanHorizon, worth: Worth) -> Batteries:
-    cells = np.array([_cells(asset) for asset in assets]).T
-    charge_kw, discharge_kw, stored_kwh, floor_kwh, ceiling_kwh, budget_kwh = cells[:6]
-    charge_frac, discharge_frac, merit_per_mwh = cells[6:]
+def _battery(asset: Asset, twin: Battery, horizon: PlanHorizon, worth: Worth) -> storage.Battery:
     days = float(horizon.step_h.sum()) / 24.0
-    return Batteries(
-        names=_names(assets),
-        max_charge_mw=charge_kw / KW_PER_MW,
-        max_discharge_mw=discharge_kw / KW_PER_MW,
-        initial_mwh=stored_kwh / KW_PER_MW,
-        min_mwh=floor_kwh / KW_PER_MW,
-        max_mwh=ceiling_kwh / KW_PER_MW,
-        charge_efficiency=charge_frac,
-        discharge_efficiency=discharge_frac,
-        standing_loss_frac_per_h=np.zeros(len(assets)),
-        max_discharge_mwh=budget_kwh * days / KW_PER_MW,
+    return storage.Battery(
+        name=asset.id,
+        point=asset.id,
+        max_charge_mw=-twin.low_kw / KW_PER_MW,
+        max_discharge_mw=twin.high_kw / KW_PER_MW,
+        initial_mwh=asset.state.memory["stored_kwh"] / KW_PER_MW,
+        min_mwh=twin.floor_kwh / KW_PER_MW,
+        max_mwh=twin.ceiling_kwh / KW_PER_MW,
+        charge_efficiency=twin.charge_efficiency_frac,
+        discharge_efficiency=twin.discharge_efficiency_frac,
+        max_discharge_mwh=twin.cycle_budget_per_day * twin.capacity_kwh * days / KW_PER_MW,
         # The merit is the cost of an injected MWh; half of it falls on the way in.
-        wear_per_mwh=np.maximum(merit_per_mwh, 0.0) / 2,
-        terminal_value_per_mwh=worth.usual_per_mwh * discharge_frac,
+        wear_per_mwh=max(twin.merit_per_mwh, 0.0) / 2,
+        terminal_value_per_mwh=worth.usual_per_mwh * twin.discharge_efficiency_frac,
     )
 
 
-def _cells(asset: Asset) -> tuple[float, ...]:
-    twin, state = asset.twin, asset.state
-    if isinstance(twin, Battery):
-        return (
-            -twin.low_kw,
-            twin.high_kw,
-            state.memory["stored_kwh"],
-            twin.floor_kwh,
-            twin.ceiling_kwh,
-            twin.cycle_budget_per_day * twin.capacity_kwh,
-            twin.charge_efficiency_frac,
-            twin.discharge_efficiency_frac,
-            twin.merit_per_mwh,
-        )
-    if isinstance(twin, Fleet):
-        stored_kwh, floor_kwh, ceiling_kwh = _fleet_levels(twin, state)
-        efficiency = twin.efficiency
-        charge_kw, discharge_kw, merit = -twin.low_kw, twin.high_kw, twin.merit_per_mwh
-        limits = (charge_kw, discharge_kw, stored_kwh, floor_kwh, ceiling_kwh, np.inf)
-        return (*limits, efficiency, efficiency, merit)
-    raise TypeError(f"{asset.id}: {type(twin).__name__} stores no electricity")
-
-
-def _fleet_levels(twin: Fleet, state: TwinState) -> tuple[float, float, float]:
-    capacity_kwh = twin.n_devices * twin.store_kwh
-    fracs = (state.signals["store_frac"], twin.store_min_frac, twin.store_max_frac)
-    stored_kwh, floor_kwh, ceiling_kwh = (frac * capacity_kwh for frac in fracs)
-    return stored_kwh, floor_kwh, ceiling_kwh
-
-
-def _renewables(assets: Sequence[Asset], *, curtailable: bool) -> Renewables:
-    available_kw = np.array([asset.natural_kw for asset in assets])
-    return Renewables(
-        names=_names(assets),
-        available_mw=np.maximum(available_kw, 0.0) / KW_PER_MW,
-        curtailable=np.full(len(assets), curtailable),
-        curtailment_cost_per_mwh=np.full(len(assets), CURTAILMENT_COST_PER_MWH),
+def _battery_fleet(asset: Asset, twin: Fleet, worth: Worth) -> storage.Battery:
+    initial_mwh, min_mwh, max_mwh = _levels_mwh(asset, twin)
+    return storage.Battery(
+        name=asset.id,
+        point=asset.id,
+        max_charge_mw=-twin.low_kw / KW_PER_MW,
+        max_discharge_mw=twin.high_kw / KW_PER_MW,
+        initial_mwh=initial_mwh,
+        min_mwh=min_mwh,
+        max_mwh=max_mwh,
+        charge_efficiency=twin.efficiency,
+        discharge_efficiency=twin.efficiency,
+        wear_per_mwh=max(twin.merit_per_mwh, 0.0) / 2,
+        terminal_value_per_mwh=worth.usual_per_mwh * twin.efficiency,
     )
 
 
-def _flexible_loads(assets: Sequence[Asset], horizon: PlanHorizon) -> FlexibleLoads:
-    twins = [asset.twin for asset in assets if isinstance(asset.twin, FlexibleLoad)]
-    drawn = zip(assets, twins, strict=True)
-    bounds = [_flexible_bounds(asset, twin, horizon) for asset, twin in drawn]
-    demand_kw, less_kw, more_kw = np.array(bounds).transpose(1, 0, 2)
-    owed_kwh = [asset.state.memory.get("owed_kwh", 0.0) for asset in assets]
-    window_h = [t.max_interruption_h + _REBOUND_TAIL * t.rebound_h for t in twins]
-    return FlexibleLoads(
-        names=_names(assets),
-        demand_mw=demand_kw / KW_PER_MW,
-        max_less_mw=less_kw / KW_PER_MW,
-        max_more_mw=more_kw / KW_PER_MW,
-        max_interruption_h=np.array([twin.max_interruption_h for twin in twins]),
-        rebound_frac=np.array([twin.rebound_frac for twin in twins]),
-        window_h=np.array(window_h),
-        owed_mwh=np.array(owed_kwh) / KW_PER_MW,
-        interruption_cost_per_mwh=np.array([max(twin.merit_per_mwh, 0.0) for twin in twins]),
+def _heat_fleet(asset: Asset, twin: Fleet, worth: Worth) -> storage.HeatStore:
+    """Return the common store of heat pumps or vehicles.
+
+    Vehicles have no drain to serve: they fill at the cheapest hours of the day.
+    """
+    fills = twin.device_kind == "ev"
+    per_draw = worth.highest_per_mwh if fills else worth.usual_per_mwh
+    initial_mwh, min_mwh, max_mwh = _levels_mwh(asset, twin)
+    return storage.HeatStore(
+        name=asset.id,
+        point=asset.id,
+        max_draw_mw=_always(asset, twin.rated_kw / KW_PER_MW),
+        cop=_always(asset, twin.efficiency),
+        heat_demand_mw=_always(asset, 0.0) if fills else _drain_mw(asset, twin.efficiency),
+        initial_mwh=initial_mwh,
+        min_mwh=min_mwh,
+        max_mwh=max_mwh,
+        terminal_value_per_mwh=per_draw / twin.efficiency,
     )
 
 
-def _flexible_bounds(asset: Asset, twin: FlexibleLoad, horizon: PlanHorizon) -> FloatArray:
-    """Return [3, T]: base draw, most that can be left out, most that can be added, in kW."""
+def _heat_pump(asset: Asset, twin: HeatPump, worth: Worth) -> storage.HeatStore:
+    return storage.HeatStore(
+        name=asset.id,
+        point=asset.id,
+        max_draw_mw=_always(asset, twin.rated_kw / KW_PER_MW),
+        cop=_always(asset, twin.cop),
+        heat_demand_mw=_drain_mw(asset, twin.cop),
+        initial_mwh=asset.state.memory["heat_kwh"] / KW_PER_MW,
+        min_mwh=twin.floor_kwh / KW_PER_MW,
+        max_mwh=twin.ceiling_kwh / KW_PER_MW,
+        standing_loss_frac_per_h=min(twin.loss_frac_per_h, _MOST_LOSS_FRAC_PER_H),
+        terminal_value_per_mwh=worth.usual_per_mwh / twin.cop,
+    )
+
+
+def _levels_mwh(asset: Asset, twin: Fleet) -> tuple[float, float, float]:
+    """Return what a fleet stores, at least and at most."""
+    capacity_mwh = twin.n_devices * twin.store_kwh / KW_PER_MW
+    now_frac = asset.state.signals["store_frac"]
+    return (
+        now_frac * capacity_mwh,
+        twin.store_min_frac * capacity_mwh,
+        twin.store_max_frac * capacity_mwh,
+    )
+
+
+def _drain_mw(asset: Asset, ratio: float) -> tuple[float, ...]:
+    return series(np.maximum(-asset.natural_kw, 0.0) * ratio / KW_PER_MW)
+
+
+def _always(asset: Asset, value: float) -> tuple[float, ...]:
+    return (value,) * len(asset.natural_kw)
+
+
+def _renewable(asset: Asset) -> plant.Renewable:
+    return plant.Renewable(
+        name=asset.id,
+        point=asset.id,
+        available_mw=series(np.maximum(asset.natural_kw, 0.0) / KW_PER_MW),
+        curtailment_cost_per_mwh=CURTAILMENT_COST_PER_MWH,
+    )
+
+
+def _load(asset: Asset, twin: FlexibleLoad, horizon: PlanHorizon) -> plant.Load:
     demand_kw = np.clip(-asset.natural_kw, 0.0, twin.rated_kw)
     less_kw = demand_kw * twin.flexible_frac
     memory, temp_c = asset.state.memory, asset.state.signals.get("indoor_temp_c")
@@ -221,66 +227,66 @@ def _flexible_bounds(asset: Asset, twin: FlexibleLoad, horizon: PlanHorizon) -> 
         less_kw[0] = 0.0
     rebound = twin.flexible_frac * twin.rebound_frac * twin.max_interruption_h / twin.rebound_h
     more_kw = np.minimum(demand_kw * (rebound + twin.increase_frac), twin.rated_kw - demand_kw)
-    return np.stack([demand_kw, less_kw, more_kw])
-
-
-def _rigid_loads(assets: Sequence[Asset]) -> FlexibleLoads:
-    demand_kw = np.array([np.maximum(-asset.natural_kw, 0.0) for asset in assets])
-    none, zeros = np.zeros(len(assets)), np.zeros_like(demand_kw)
-    return FlexibleLoads(
-        names=_names(assets),
-        demand_mw=demand_kw / KW_PER_MW,
-        max_less_mw=zeros,
-        max_more_mw=zeros,
-        max_interruption_h=np.full(len(assets), _RIGID_WINDOW_H),
-        rebound_frac=none,
-        window_h=np.full(len(assets), _RIGID_WINDOW_H),
-        owed_mwh=none,
-        interruption_cost_per_mwh=none,
+    return plant.Load(
+        name=asset.id,
+        point=asset.id,
+        demand_mw=series(demand_kw / KW_PER_MW),
+        max_less_mw=series(less_kw / KW_PER_MW),
+        max_more_mw=series(more_kw / KW_PER_MW),
+        interruption_cost_per_mwh=max(twin.merit_per_mwh, 0.0),
+        max_interruption_h=twin.max_interruption_h,
+        rebound_frac=twin.rebound_frac,
+        window_h=twin.max_interruption_h + _REBOUND_TAIL * twin.rebound_h,
+        owed_mwh=memory.get("owed_kwh", 0.0) / KW_PER_MW,
     )
 
 
-def _charging_stations(assets: Sequence[Asset], horizon: PlanHorizon) -> ChargingStations:
-    twins = [asset.twin for asset in assets if isinstance(asset.twin, EvStation)]
-    sessions = [
-        (n, f"{asset.id}/{vehicle.session_id}", vehicle, twin)
-        for n, (asset, twin) in enumerate(zip(assets, twins, strict=True))
-        for vehicle in asset.state.vehicles
-    ]
-    seconds_left = [
-        (require_utc("departs_at", vehicle.departs_at) - horizon.now).total_seconds()
-        for _, _, vehicle, _ in sessions
-    ]
-    # What is wanted is energy in the vehicle; the plan counts at the plug.
-    needed_kwh = [v.energy_needed_kwh / twin.charge_efficiency_frac for _, _, v, twin in sessions]
-    rate_kw = [min(v.max_charge_kw, twin.plug_max_charge_kw) for _, _, v, twin in sessions]
-    return ChargingStations(
-        names=_names(assets),
-        max_charge_mw=np.array([twin.max_charge_kw for twin in twins]) / KW_PER_MW,
-        session_names=tuple(name for _, name, _, _ in sessions),
-        session_station=np.array([n for n, _, _, _ in sessions], dtype=np.int64),
-        session_energy_mwh=np.array(needed_kwh, dtype=np.float64) / KW_PER_MW,
-        session_max_mw=np.array(rate_kw, dtype=np.float64) / KW_PER_MW,
-        session_departure_h=np.maximum(np.array(seconds_left, dtype=np.float64), 0.0)
-        / SECONDS_PER_HOUR,
-    )
+def _vehicles(asset: Asset, twin: EvStation, horizon: PlanHorizon) -> tuple[storage.Vehicle, ...]:
+    """Return the vehicles plugged in, empty of what they need.
+
+    One that has outstayed its departure may leave at any time: it charges in the first step.
+    """
+    # A session that is reported twice is one vehicle.
+    sessions = {vehicle.session_id: vehicle for vehicle in asset.state.vehicles}
+    built = []
+    for id_, vehicle in sessions.items():
+        left = require_utc("departs_at", vehicle.departs_at) - horizon.now
+        left_h = left.total_seconds() / SECONDS_PER_HOUR
+        most_kw = min(vehicle.max_charge_kw, twin.plug_max_charge_kw)
+        needed_mwh = vehicle.energy_needed_kwh / KW_PER_MW
+        built.append(
+            storage.Vehicle(
+                name=f"{asset.id}/{id_}",
+                point=asset.id,
+                departure_h=left_h if left_h > 0.0 else float(horizon.step_h[0]),
+                max_charge_mw=most_kw / KW_PER_MW,
+                initial_mwh=0.0,
+                max_mwh=needed_mwh,
+                target_mwh=needed_mwh,
+                charge_efficiency=twin.charge_efficiency_frac,
+            )
+        )
+    return tuple(built)
 
 
-def _gensets(assets: Sequence[Asset], horizon: PlanHorizon) -> Gensets:
-    twins = [asset.twin for asset in assets if isinstance(asset.twin, Chp)]
-    ramp_kw_per_min = np.array([twin.ramp_kw_per_min for twin in twins])
-    power_kw = [max(asset.state.power_kw, 0.0) for asset in assets]
-    return Gensets(
-        names=_names(assets),
-        min_mw=np.array([twin.min_kw for twin in twins]) / KW_PER_MW,
-        max_mw=np.array([twin.high_kw for twin in twins]) / KW_PER_MW,
-        cost_per_mwh=np.array([twin.merit_per_mwh for twin in twins]),
-        start_cost=np.array([twin.start_cost for twin in twins]),
-        min_up_h=np.array([twin.min_up_h for twin in twins]),
-        min_down_h=np.array([twin.min_down_h for twin in twins]),
-        initial_h=np.array([_in_state_h(asset.state, horizon) for asset in assets]),
-        initial_mw=np.array(power_kw) / KW_PER_MW,
-        ramp_mw_per_h=ramp_kw_per_min * 60.0 / KW_PER_MW,
+def _generator(asset: Asset, twin: Chp, horizon: PlanHorizon) -> plant.Generator:
+    ramp_mw_per_h = twin.ramp_kw_per_min * _MINUTES_PER_HOUR / KW_PER_MW
+    powers_mw = sorted({twin.min_kw / KW_PER_MW, twin.high_kw / KW_PER_MW})
+    return plant.Generator(
+        name=asset.id,
+        point=asset.id,
+        min_mw=twin.min_kw / KW_PER_MW,
+        max_mw=twin.high_kw / KW_PER_MW,
+        curve=tuple(
+            plant.CostPoint(power_mw=mw, cost_per_h=mw * twin.merit_per_mwh) for mw in powers_mw
+        ),
+        starts=(plant.StartCost(off_h=0.0, cost=twin.start_cost),),
+        min_up_h=twin.min_up_h,
+        min_down_h=twin.min_down_h,
+        ramp_up_mw_per_h=ramp_mw_per_h,
+        ramp_down_mw_per_h=ramp_mw_per_h,
+        initial_h=_in_state_h(asset.state, horizon),
+        initial_mw=max(asset.state.power_kw, 0.0) / KW_PER_MW,
     )
 
 
@@ -290,36 +296,3 @@ def _in_state_h(state: TwinState, horizon: PlanHorizon) -> float:
     since_h = (horizon.now.timestamp() - state.memory.get("since_s", 0.0)) / SECONDS_PER_HOUR
     since_h = min(max(since_h, _JUST_NOW_H), _LONG_AGO_H)
     return since_h if running else -since_h
-
-
-def _heat_stores(assets: Sequence[Asset], worth: Worth) -> HeatStores:
-    stores = np.array([_heat(asset) for asset in assets]).T
-    rated_kw, ratio, stored_kwh, floor_kwh, ceiling_kwh, loss_frac_per_h = stores
-    natural_kw = np.array([np.minimum(asset.natural_kw, 0.0) for asset in assets])
-    # Vehicles of a fleet have no drain to serve: they fill at the cheapest hours of the day.
-    fills = np.array([_device_kind(asset) == "ev" for asset in assets])
-    per_draw = np.where(fills, worth.highest_per_mwh, worth.usual_per_mwh)
-    drain_kw = np.where(fills[:, None], 0.0, -natural_kw * ratio[:, None])
-    shape = natural_kw.shape
-    return HeatStores(
-        names=_names(assets),
-        min_draw_mw=np.zeros(shape),
-        max_draw_mw=np.broadcast_to(rated_kw[:, None] / KW_PER_MW, shape),
-        cop=np.broadcast_to(ratio[:, None], shape),
-        heat_demand_mw=drain_kw / KW_PER_MW,
-        initial_mwh=stored_kwh / KW_PER_MW,
-        min_mwh=floor_kwh / KW_PER_MW,
-        max_mwh=ceiling_kwh / KW_PER_MW,
-        standing_loss_frac_per_h=np.minimum(loss_frac_per_h, _MOST_LOSS_FRAC_PER_H),
-        terminal_value_per_mwh=per_draw / ratio,
-    )
-
-
-def _heat(asset: Asset) -> tuple[float, ...]:
-    twin, state = asset.twin, asset.state
-    if isinstance(twin, HeatPump):
-        levels = (state.memory["heat_kwh"], twin.floor_kwh, twin.ceiling_kwh)
-        return (twin.rated_kw, twin.cop, *levels, twin.loss_frac_per_h)
-    if isinstance(twin, Fleet):
-        return (twin.rated_kw, twin.efficiency, *_fleet_levels(twin, state), 0.0)
-    raise TypeError(f"{asset.id}: {type(twin).__name__} stores no heat")

@@ -12,20 +12,24 @@ from controllers.kernel.errors import DomainError
 from controllers.kernel.money import Currency, Money
 from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
-from controllers.planning.assets import Asset, asset_groups
+from controllers.planning.assets import (
+    Asset,
+    connection_point,
+    dispatch_assets,
+    worth_of,
+)
+from controllers.planning.engine import answer
 from controllers.planning.forecast import forecast_park
 from controllers.planning.horizon import plan_horizon
-from controllers.planning.park_plan import (
-    ParkPlan,
-    home_members,
-    plan_park,
-    setpoint_at,
-    shift_plan,
-)
+from controllers.planning.park_plan import ParkPlan, setpoint_at, shift_plan
+from controllers.planning.pose import GRID, pose_park
 from controllers.planning.prices import Prices, tariff_prices
+from controllers.planning.read import home_members, read_plan
 from controllers.resources.kinds import build_twin
 from controllers.resources.twin import Reading, TwinState
-from optimization.day_plan import Batteries, FlexibleLoads, HeatStores, Renewables
+from optimization.dispatch.plant import Load
+from optimization.dispatch.problem import Asset as EngineAsset
+from optimization.dispatch.storage import Battery, HeatStore
 from tests.support.small_park import NOW, small_park, states_of, twins_of
 
 T = 96
@@ -44,16 +48,9 @@ def planned(
     twins = twins_of(park)
     states = states_of(twins, now) if states is None else states
     forecasts = forecast_park(park, twins, states, plan_horizon(now))
-    return plan_park(
-        park,
-        twins,
-        states,
-        forecasts,
-        now=now,
-        deadline_s=deadline_s,
-        prices=prices,
-        previous=previous,
-    )
+    posed = pose_park(park, twins, states, forecasts, now=now, prices=prices, previous=previous)
+    result = answer(posed.problem, deadline_s=deadline_s, previous=posed.previous)
+    return read_plan(posed, result, previous)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +155,8 @@ def test_vehicle_that_cannot_be_filled_is_a_named_breach() -> None:
     states["plugs"] = TwinState(measured_at=NOW, vehicles=[soon])
     (breach,) = planned(park, states=states).breaches
     assert breach.name == "plugs/car"
-    assert breach.amount_kwh == pytest.approx(20.0 / 0.93 - 5.5, abs=0.01)
+    assert breach.unit == "kWh"
+    assert breach.amount == pytest.approx(20.0 - 5.5 * 0.93, abs=0.01)
 
 
 def test_engine_runs_when_power_is_dear(plan: ParkPlan) -> None:
@@ -240,12 +238,23 @@ def test_plan_that_has_passed_cannot_be_shifted(plan: ParkPlan) -> None:
     assert shift_plan(plan, plan.end_at, "late") is None
 
 
-def test_contradiction_without_an_earlier_plan_is_explained_and_releases_all() -> None:
+def test_forecast_above_a_limit_is_planned_and_the_excess_named() -> None:
     park = small_park(max_import_kw=10.0)
     states = states_of(twins_of(park))
-    nothing = planned(park, states={"hall": states["hall"]})
+    over = planned(park, states={id_: states[id_] for id_ in ("hall", "plugs", "bess")})
+    assert (over.status, over.degraded) == ("optimal", False)
+    breaches = {b.name: b for b in over.breaches}
+    assert breaches["outer"].what == "import above its limit"
+    assert breaches["outer"].unit == "kW"
+    # The hall draws 120 kW; nothing else may draw where that alone is too much.
+    assert breaches["outer"].amount == pytest.approx(-min(over.park_net_kw) - 10.0, abs=0.01)
+    assert min(over.park_net_kw) >= -120.0 - 0.01
+    assert max(over.stored_kwh["bess"]) <= over.stored_kwh["bess"][0] + 0.01
+
+
+def test_late_without_an_earlier_plan_releases_all() -> None:
+    nothing = planned(deadline_s=0.0)
     assert (nothing.status, nothing.degraded) == ("none", True)
-    assert nothing.reason.startswith("outer: import must exceed its limit by up to 0.110 MW")
     assert "no earlier plan" in nothing.reason
     assert setpoint_at(nothing, "hall", NOW) is None
 
@@ -256,7 +265,7 @@ def test_state_that_makes_no_sense_degrades_the_plan(plan: ParkPlan) -> None:
     states["bess"] = TwinState(measured_at=NOW, memory={"stored_kwh": float("nan")})
     shifted = planned(park, states=states, previous=plan)
     assert shifted.status == "shifted"
-    assert "Batteries.initial_mwh[bess]" in shifted.reason
+    assert "batteries[bess].initial_mwh" in shifted.reason
 
 
 def test_forecast_of_another_horizon_is_refused() -> None:
@@ -266,14 +275,14 @@ def test_forecast_of_another_horizon_is_refused() -> None:
     horizon = plan_horizon(NOW, length=timedelta(hours=6))
     forecasts = forecast_park(park, twins, states, horizon)
     with pytest.raises(DomainError, match=r"forecasts\.roof"):
-        plan_park(park, twins, states, forecasts, now=NOW, deadline_s=1.0)
+        pose_park(park, twins, states, forecasts, now=NOW)
 
 
 def test_missing_forecast_is_refused() -> None:
     park = small_park()
     twins = twins_of(park)
     with pytest.raises(DomainError, match=r"forecasts\.roof"):
-        plan_park(park, twins, states_of(twins), {}, now=NOW, deadline_s=1.0)
+        pose_park(park, twins, states_of(twins), {}, now=NOW)
 
 
 @pytest.mark.parametrize("id_", ["bess", "pump", "homes", "plugs", "engine"])
@@ -300,7 +309,27 @@ def test_homes_are_first_in_file_order_and_nest() -> None:
     assert homes["second"] == frozenset()
 
 
-def fleet_groups(device_kind: str) -> tuple[object, ...]:
+def test_connection_points_are_nested_as_aggregates_are() -> None:
+    park = small_park(max_import_kw=300.0)
+    twins = twins_of(park)
+    states = states_of(twins)
+    forecasts = forecast_park(park, twins, states, plan_horizon(NOW))
+    points = {p.name: p for p in pose_park(park, twins, states, forecasts, now=NOW).problem.points}
+    parents = {name: point.parent for name, point in points.items()}
+    assert [name for name, parent in parents.items() if parent is None] == [GRID]
+    assert (parents["inner"], parents["outer"], parents["second"]) == ("outer", GRID, GRID)
+    assert (parents["bess"], parents["engine"]) == ("inner", "outer")
+    assert points["outer"].max_import_mw == pytest.approx(0.3)
+    assert points["inner"].max_export_mw == pytest.approx(0.5)
+    assert points["plugs"].max_import_mw == pytest.approx(0.06)
+
+
+def engine_assets(asset: Asset) -> tuple[EngineAsset, ...]:
+    horizon = plan_horizon(NOW)
+    return dispatch_assets(asset, horizon, worth_of(tariff_prices(small_park(), horizon)))
+
+
+def fleet_assets(device_kind: str) -> tuple[EngineAsset, ...]:
     values = {
         "device_kind": device_kind,
         "n_devices": 100,
@@ -310,46 +339,45 @@ def fleet_groups(device_kind: str) -> tuple[object, ...]:
     }
     state = TwinState(measured_at=NOW, signals={"store_frac": 0.5})
     fleet = Asset(id="f", twin=build_twin("fleet", values), state=state, natural_kw=np.zeros(T))
-    prices = tariff_prices(small_park(), plan_horizon(NOW))
-    return asset_groups([fleet], plan_horizon(NOW), prices)
+    return engine_assets(fleet)
 
 
 def test_fleet_of_batteries_is_planned_as_a_battery() -> None:
-    (group,) = fleet_groups("battery")
-    assert isinstance(group, Batteries)
-    assert group.max_charge_mw[0] == pytest.approx(0.5)
-    assert group.initial_mwh[0] == pytest.approx(0.5)
+    (asset,) = fleet_assets("battery")
+    assert isinstance(asset, Battery)
+    assert asset.max_charge_mw == pytest.approx(0.5)
+    assert asset.initial_mwh == pytest.approx(0.5)
 
 
 def test_fleet_of_vehicles_fills_at_any_price_of_the_day() -> None:
-    (group,) = fleet_groups("ev")
-    assert isinstance(group, HeatStores)
-    assert group.terminal_value_per_mwh[0] == pytest.approx(900.0 / 0.9)
+    (asset,) = fleet_assets("ev")
+    assert isinstance(asset, HeatStore)
+    assert asset.terminal_value_per_mwh == pytest.approx(900.0 / 0.9)
 
 
 def test_plant_that_cannot_be_set_keeps_its_forecast() -> None:
     twin = build_twin("pv", {"rated_kw": 50.0, "curtailable": False})
     roof = Asset(id="r", twin=twin, state=TwinState(), natural_kw=np.full(T, 20.0))
-    prices = tariff_prices(small_park(), plan_horizon(NOW))
-    (group,) = asset_groups([roof], plan_horizon(NOW), prices)
-    assert isinstance(group, Renewables)
-    assert not group.curtailable[0]
+    assert engine_assets(roof) == ()
+    assert connection_point(roof, GRID).fixed_mw == (0.02,) * T
 
 
 def test_interrupted_load_rests_and_an_uncomfortable_one_is_spared() -> None:
     twin = build_twin("flexible_load", {"rated_kw": 100.0})
-    horizon = plan_horizon(NOW)
     memory = {"resting": 1.0, "interrupted_h": 0.5, "owed_kwh": 12.0}
     signals = {"indoor_temp_c": 30.0}
-    assets = [
-        Asset(id=id_, twin=twin, state=state, natural_kw=np.full(T, -80.0))
-        for id_, state in (
-            ("resting", TwinState(measured_at=NOW, memory=memory)),
-            ("hot", TwinState(measured_at=NOW, signals=signals)),
+    resting, hot = (
+        load
+        for state in (
+            TwinState(measured_at=NOW, memory=memory),
+            TwinState(measured_at=NOW, signals=signals),
         )
-    ]
-    (group,) = asset_groups(assets, horizon, tariff_prices(small_park(), horizon))
-    assert isinstance(group, FlexibleLoads)
-    assert (group.max_less_mw[0] > 0).tolist() == [False] * 3 + [True] * (T - 3)
-    assert (group.max_less_mw[1] > 0).tolist() == [False] + [True] * (T - 1)
-    assert group.owed_mwh.tolist() == [0.012, 0.0]
+        for load in engine_assets(
+            Asset(id="hall", twin=twin, state=state, natural_kw=np.full(T, -80.0))
+        )
+    )
+    assert isinstance(resting, Load)
+    assert isinstance(hot, Load)
+    assert np.flatnonzero(resting.max_less_mw).tolist() == list(range(3, T))
+    assert np.flatnonzero(hot.max_less_mw).tolist() == list(range(1, T))
+    assert (resting.owed_mwh, hot.owed_mwh) == (0.012, 0.0)
