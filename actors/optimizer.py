@@ -90,6 +90,7 @@ class OptimizerActor:
             "solve_s": plan.solve_s if plan else 0.0,
             # Not a number while nothing is proven.
             "gap_frac": plan.gap_frac if plan and plan.gap_frac is not None else float("nan"),
+            "breaches": len(plan.breaches) if plan else 0,
             "problem": self._problem,
         }
 

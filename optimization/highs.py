@@ -1,4 +1,4 @@
-"""Sparse mixed-integer models in blocks, and the one place that runs HiGHS.
+"""Sparse mixed-integer models in blocks, for HiGHS, and what a run of it came to.
 
 A model is built from blocks of columns and rows of any shape; coefficients are broadcast triplets.
 Each block of columns may name the cost term it contributes to, so that an objective can be broken
@@ -177,21 +177,6 @@ class SparseModel:
     def row_bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper bounds of all rows so far."""
         return _joined(self.row_lower), _joined(self.row_upper)
-
-    def run(self, *, time_limit_s: float, gap_frac: float) -> Solution:
-        """Minimise.
-
-        Args:
-            time_limit_s: HiGHS stops about then.
-            gap_frac: a solution this close to the bound, relative to itself, is good enough.
-        """
-        solver = highspy.Highs()
-        solver.setOptionValue("output_flag", False)
-        solver.setOptionValue("time_limit", max(time_limit_s, 0.0))
-        solver.setOptionValue("mip_rel_gap", gap_frac)
-        self.pass_to(solver)
-        solver.run()
-        return read_solution(solver, mixed=bool(_joined(self.integer).any()))
 
     def pass_to(self, solver: highspy.Highs) -> None:
         """Hand the model to a solver."""

@@ -1,4 +1,5 @@
-"""From park, forecast and prices to a day plan, and from the plan to set-points.
+"""From park, forecasts and prices to the plan of the next day.
 
-Translates twins' states into the arrays of ``optimization`` and its schedules back into proposals.
+``pose`` states the problem, ``engine`` or anybody else answers it, ``read`` turns the answer into
+set-points.
 """

@@ -26,6 +26,7 @@ _ACTOR_FIGURES = (
     ("unperformed", "parkgrid_actor_unperformed", True, "Effects that could not be carried out."),
     ("solve_s", "parkgrid_plan_solve_seconds", False, "Of the last plan."),
     ("gap_frac", "parkgrid_plan_gap_ratio", False, "Proven distance from the optimum."),
+    ("breaches", "parkgrid_plan_breaches", False, "Limits and wishes the last plan cannot keep."),
     ("degraded", "parkgrid_plan_degraded", False, "1 while an older plan is followed."),
     ("plans", "parkgrid_plans", True, "Plans made."),
     ("waiting", "parkgrid_history_samples_waiting", False, "Samples not yet in a file."),

@@ -1,56 +1,26 @@
-"""The park's plan: translation, set-points, sums, and what remains when solving fails."""
+"""The park's plan: set-points, sums, money, and what remains when solving fails."""
 
 from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
 from controllers.kernel.errors import DomainError
 from controllers.kernel.money import Currency, Money
 from controllers.kernel.wire import decode, encode
-from controllers.park import ParkDefinition
-from controllers.planning.assets import (
-    Asset,
-    connection_point,
-    dispatch_assets,
-    worth_of,
-)
 from controllers.planning.engine import answer
 from controllers.planning.forecast import forecast_park
 from controllers.planning.horizon import plan_horizon
 from controllers.planning.park_plan import ParkPlan, setpoint_at, shift_plan
-from controllers.planning.pose import GRID, pose_park
 from controllers.planning.prices import Prices, tariff_prices
-from controllers.planning.read import home_members, read_plan
-from controllers.resources.kinds import build_twin
 from controllers.resources.twin import Reading, TwinState
-from optimization.dispatch.plant import Load
-from optimization.dispatch.problem import Asset as EngineAsset
-from optimization.dispatch.storage import Battery, HeatStore
+from optimization.dispatch.physics import violations
+from tests.support.plans import T, planned, posed
 from tests.support.small_park import NOW, small_park, states_of, twins_of
-
-T = 96
-
-
-def planned(
-    park: ParkDefinition | None = None,
-    *,
-    states: dict[str, TwinState] | None = None,
-    prices: Prices | None = None,
-    now: datetime = NOW,
-    deadline_s: float = 10.0,
-    previous: ParkPlan | None = None,
-) -> ParkPlan:
-    park = park or small_park()
-    twins = twins_of(park)
-    states = states_of(twins, now) if states is None else states
-    forecasts = forecast_park(park, twins, states, plan_horizon(now))
-    posed = pose_park(park, twins, states, forecasts, now=now, prices=prices, previous=previous)
-    result = answer(posed.problem, deadline_s=deadline_s, previous=posed.previous)
-    return read_plan(posed, result, previous)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +129,18 @@ def test_vehicle_that_cannot_be_filled_is_a_named_breach() -> None:
     assert breach.amount == pytest.approx(20.0 - 5.5 * 0.93, abs=0.01)
 
 
+def test_vehicle_that_outstays_its_departure_charges_at_once() -> None:
+    park = small_park()
+    states = states_of(twins_of(park))
+    (car,) = states["plugs"].vehicles
+    overdue = msgspec.structs.replace(car, departs_at=NOW - timedelta(minutes=1))
+    # A gateway may report a session twice.
+    states["plugs"] = TwinState(measured_at=NOW, vehicles=[overdue, overdue])
+    plugs = planned(park, states=states)
+    assert plugs.expected_kw["plugs"][:2] == [-11.0, 0.0]
+    assert [b.name for b in plugs.breaches] == ["plugs/car"]
+
+
 def test_engine_runs_when_power_is_dear(plan: ParkPlan) -> None:
     prices = Prices(import_per_mwh=np.full(T, 2000.0), export_per_mwh=np.full(T, 1900.0))
     assert max(plan.expected_kw["engine"]) <= 100.0
@@ -234,6 +216,23 @@ def test_late_solve_falls_back_on_what_is_left_of_the_last_plan(plan: ParkPlan) 
     assert shifted.result is None
 
 
+def test_plan_obeys_the_laws_of_its_assets_and_knows_its_price(plan: ParkPlan) -> None:
+    problem = posed().problem
+    assert violations(problem, answer(problem, deadline_s=10.0).schedules) == ()
+    tariff = tariff_prices(small_park(), plan_horizon(NOW))
+    assert np.all(np.array(plan.price_per_mwh) >= tariff.export_per_mwh - 1e-3)
+    assert np.all(np.array(plan.price_per_mwh) <= tariff.import_per_mwh + 1e-3)
+
+
+def test_energy_at_the_end_is_worth_what_it_saves_later() -> None:
+    falling = np.repeat([600.0, 300.0], T // 2)
+    prices = Prices(import_per_mwh=falling, export_per_mwh=falling - 10.0)
+    stored_kwh = planned(prices=prices).stored_kwh["bess"]
+    # With a wall at the end all would be sold by then; bought cheap it is kept for dearer hours.
+    assert stored_kwh[T // 2] == pytest.approx(20.0, abs=0.01)
+    assert stored_kwh[-1] == pytest.approx(380.0, abs=0.01)
+
+
 def test_plan_that_has_passed_cannot_be_shifted(plan: ParkPlan) -> None:
     assert shift_plan(plan, plan.end_at, "late") is None
 
@@ -268,23 +267,6 @@ def test_state_that_makes_no_sense_degrades_the_plan(plan: ParkPlan) -> None:
     assert "batteries[bess].initial_mwh" in shifted.reason
 
 
-def test_forecast_of_another_horizon_is_refused() -> None:
-    park = small_park()
-    twins = twins_of(park)
-    states = states_of(twins)
-    horizon = plan_horizon(NOW, length=timedelta(hours=6))
-    forecasts = forecast_park(park, twins, states, horizon)
-    with pytest.raises(DomainError, match=r"forecasts\.roof"):
-        pose_park(park, twins, states, forecasts, now=NOW)
-
-
-def test_missing_forecast_is_refused() -> None:
-    park = small_park()
-    twins = twins_of(park)
-    with pytest.raises(DomainError, match=r"forecasts\.roof"):
-        pose_park(park, twins, states_of(twins), {}, now=NOW)
-
-
 @pytest.mark.parametrize("id_", ["bess", "pump", "homes", "plugs", "engine"])
 def test_twin_that_follows_the_plan_does_what_the_plan_expects(id_: str) -> None:
     aligned = datetime(2026, 6, 20, 23, 0, tzinfo=UTC)
@@ -300,84 +282,3 @@ def test_twin_that_follows_the_plan_does_what_the_plan_expects(id_: str) -> None
     natural_kw = forecast_park(park, twins, states, plan_horizon(aligned))[id_].power_kw
     run = twins[id_].project(states[id_], setpoints_kw, natural_kw, 900.0)
     np.testing.assert_allclose(run.power_kw, followed.expected_kw[id_], atol=0.5)
-
-
-def test_homes_are_first_in_file_order_and_nest() -> None:
-    homes = home_members(small_park())
-    assert homes["inner"] == {"roof", "bess", "hall"}
-    assert homes["outer"] == set(twins_of(small_park()))
-    assert homes["second"] == frozenset()
-
-
-def test_connection_points_are_nested_as_aggregates_are() -> None:
-    park = small_park(max_import_kw=300.0)
-    twins = twins_of(park)
-    states = states_of(twins)
-    forecasts = forecast_park(park, twins, states, plan_horizon(NOW))
-    points = {p.name: p for p in pose_park(park, twins, states, forecasts, now=NOW).problem.points}
-    parents = {name: point.parent for name, point in points.items()}
-    assert [name for name, parent in parents.items() if parent is None] == [GRID]
-    assert (parents["inner"], parents["outer"], parents["second"]) == ("outer", GRID, GRID)
-    assert (parents["bess"], parents["engine"]) == ("inner", "outer")
-    assert points["outer"].max_import_mw == pytest.approx(0.3)
-    assert points["inner"].max_export_mw == pytest.approx(0.5)
-    assert points["plugs"].max_import_mw == pytest.approx(0.06)
-
-
-def engine_assets(asset: Asset) -> tuple[EngineAsset, ...]:
-    horizon = plan_horizon(NOW)
-    return dispatch_assets(asset, horizon, worth_of(tariff_prices(small_park(), horizon)))
-
-
-def fleet_assets(device_kind: str) -> tuple[EngineAsset, ...]:
-    values = {
-        "device_kind": device_kind,
-        "n_devices": 100,
-        "device_kw": 5.0,
-        "store_kwh": 10.0,
-        "efficiency": 0.9,
-    }
-    state = TwinState(measured_at=NOW, signals={"store_frac": 0.5})
-    fleet = Asset(id="f", twin=build_twin("fleet", values), state=state, natural_kw=np.zeros(T))
-    return engine_assets(fleet)
-
-
-def test_fleet_of_batteries_is_planned_as_a_battery() -> None:
-    (asset,) = fleet_assets("battery")
-    assert isinstance(asset, Battery)
-    assert asset.max_charge_mw == pytest.approx(0.5)
-    assert asset.initial_mwh == pytest.approx(0.5)
-
-
-def test_fleet_of_vehicles_fills_at_any_price_of_the_day() -> None:
-    (asset,) = fleet_assets("ev")
-    assert isinstance(asset, HeatStore)
-    assert asset.terminal_value_per_mwh == pytest.approx(900.0 / 0.9)
-
-
-def test_plant_that_cannot_be_set_keeps_its_forecast() -> None:
-    twin = build_twin("pv", {"rated_kw": 50.0, "curtailable": False})
-    roof = Asset(id="r", twin=twin, state=TwinState(), natural_kw=np.full(T, 20.0))
-    assert engine_assets(roof) == ()
-    assert connection_point(roof, GRID).fixed_mw == (0.02,) * T
-
-
-def test_interrupted_load_rests_and_an_uncomfortable_one_is_spared() -> None:
-    twin = build_twin("flexible_load", {"rated_kw": 100.0})
-    memory = {"resting": 1.0, "interrupted_h": 0.5, "owed_kwh": 12.0}
-    signals = {"indoor_temp_c": 30.0}
-    resting, hot = (
-        load
-        for state in (
-            TwinState(measured_at=NOW, memory=memory),
-            TwinState(measured_at=NOW, signals=signals),
-        )
-        for load in engine_assets(
-            Asset(id="hall", twin=twin, state=state, natural_kw=np.full(T, -80.0))
-        )
-    )
-    assert isinstance(resting, Load)
-    assert isinstance(hot, Load)
-    assert np.flatnonzero(resting.max_less_mw).tolist() == list(range(3, T))
-    assert np.flatnonzero(hot.max_less_mw).tolist() == list(range(1, T))
-    assert (resting.owed_mwh, hot.owed_mwh) == (0.012, 0.0)
