@@ -44,6 +44,8 @@ _LOCAL_FRAC = 0.4
 _LOCAL_GAP_FRAC = 0.3
 """Of the demanded gap: how well a search near the relaxation is finished."""
 _TINY_COST = 1e-6
+_LEAST_SOUGHT_FRAC = 1e-4
+"""More digits of the whole cost are not asked for."""
 
 
 def solve_dispatch(
@@ -60,7 +62,8 @@ def solve_dispatch(
         problem: what to plan.
         deadline_s: the answer is due about then, counted from the call; explaining a contradiction
             may take two seconds longer.
-        gap_frac: a cost this close to the bound, relative to the cost, counts as optimal.
+        gap_frac: a cost this close to the bound, relative to the cost but for what is missed at a
+            price, counts as optimal.
         previous: the plan in force, to start from and to fall back on.
         watch: asked now and then whether to stop; told True, the best so far is the answer.
 
@@ -104,6 +107,8 @@ class _Search:
     gap_frac: float
     previous: PreviousPlan | None
     watch: Watch | None
+    demanded_frac: float = field(init=False)
+    """The gap relative to the whole cost, with what is missed at a price."""
     bound: float = -np.inf
     best: _Incumbent | None = None
     contradicts: bool = False
@@ -111,6 +116,10 @@ class _Search:
     """What is being searched is only a part: its bound proves nothing."""
     prices: Series = ()
     reserve_prices: dict[str, Series] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Demand the gap as given, until it is known what is missed."""
+        self.demanded_frac = self.gap_frac
 
     def run(self) -> None:
         """Search; ``best``, ``bound`` and ``contradicts`` tell what came of it."""
@@ -145,7 +154,9 @@ class _Search:
     def _close(self) -> bool:
         if self.best is None:
             return False
-        return self.best.cost - self.bound <= max(self.gap_frac * abs(self.best.cost), _TINY_COST)
+        return self.best.cost - self.bound <= max(
+            self.demanded_frac * abs(self.best.cost), _TINY_COST
+        )
 
     def _round(self, draft: Draft, session: Session) -> FloatArray | None:
         """Solve one model; return its solution, which may still run both ways."""
@@ -156,6 +167,7 @@ class _Search:
         if relaxed.ended is not Ended.OPTIMAL:
             return self._rescue(draft, session)
         self.bound = max(self.bound, relaxed.bound)
+        self._set_misses_apart(draft, relaxed.values)
         self._read_prices(draft, session.row_duals())
         if not fractional(relaxed.values, session.integers).any():
             self._offer(draft, session, relaxed.values)
@@ -170,6 +182,13 @@ class _Search:
             return values
         return self._search_all(draft, session, values)
 
+    def _set_misses_apart(self, draft: Draft, relaxed: FloatArray) -> None:
+        """Demand more where most of the cost is what must be missed: the rest is what is sought."""
+        terms = draft.model.cost_terms(relaxed)
+        cost = sum(terms.values())
+        sought = abs(cost - terms.get("breaches", 0.0)) / max(abs(cost), _TINY_COST)
+        self.demanded_frac = self.gap_frac * min(max(sought, _LEAST_SOUGHT_FRAC), 1.0)
+
     def _search_all(
         self, draft: Draft, session: Session, values: FloatArray | None
     ) -> FloatArray | None:
@@ -177,7 +196,7 @@ class _Search:
         here = self.best is not None and self.best.draft is draft
         whole = session.search(
             time_limit_s=(1 - _RESERVED_FRAC) * self.left_s(),
-            gap_frac=self.gap_frac,
+            gap_frac=self.demanded_frac,
             start=self.best.values if self.best is not None and here else values,
         )
         if whole.ended is Ended.INFEASIBLE:
@@ -210,7 +229,7 @@ class _Search:
         self.local = True
         near = session.search(
             time_limit_s=_LOCAL_FRAC * self.left_s(),
-            gap_frac=_LOCAL_GAP_FRAC * self.gap_frac,
+            gap_frac=_LOCAL_GAP_FRAC * self.demanded_frac,
         )
         self.local = False
         session.free()

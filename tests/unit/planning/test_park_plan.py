@@ -16,9 +16,11 @@ from controllers.planning.engine import answer
 from controllers.planning.forecast import forecast_park
 from controllers.planning.horizon import plan_horizon
 from controllers.planning.park_plan import ParkPlan, setpoint_at, shift_plan
+from controllers.planning.pose import GAP_FRAC
 from controllers.planning.prices import Prices, tariff_prices
 from controllers.resources.twin import Reading, TwinState
 from optimization.dispatch.physics import violations
+from optimization.dispatch.result import DispatchStatus
 from tests.support.plans import T, planned, posed
 from tests.support.small_park import NOW, small_park, states_of, twins_of
 
@@ -249,6 +251,26 @@ def test_forecast_above_a_limit_is_planned_and_the_excess_named() -> None:
     assert breaches["outer"].amount == pytest.approx(-min(over.park_net_kw) - 10.0, abs=0.01)
     assert min(over.park_net_kw) >= -120.0 - 0.01
     assert max(over.stored_kwh["bess"]) <= over.stored_kwh["bess"][0] + 0.01
+
+
+def test_excess_does_not_hide_what_else_the_plan_costs() -> None:
+    park = small_park()
+    inner, *rest = park.aggregates
+    inner = msgspec.structs.replace(inner, max_import_kw=30.0)
+    resources = [
+        msgspec.structs.replace(r, parameters={**r.parameters, "merit_per_mwh": 700.0})
+        if r.id == "engine"
+        else r
+        for r in park.resources
+    ]
+    over = msgspec.structs.replace(park, aggregates=[inner, *rest], resources=resources)
+    result = answer(posed(over).problem, deadline_s=10.0)
+    assert result.status is DispatchStatus.OPTIMAL
+    assert result.cost is not None
+    assert result.bound is not None
+    excess = result.cost_terms["breaches"]
+    assert excess > 100.0 * (result.cost - excess)
+    assert result.cost - result.bound <= GAP_FRAC * (result.cost - excess)
 
 
 def test_late_without_an_earlier_plan_releases_all() -> None:
