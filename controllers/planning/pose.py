@@ -42,6 +42,10 @@ GAP_FRAC = 1e-3
 GRID = "grid connection"
 """No id of a park has a blank."""
 
+_PROMISED_VALUES = 3000
+"""A day for 30 resources: each promise takes time to solve, and further ahead matters less."""
+_LEAST_STEPS_AHEAD = 8
+
 _BREACH_PRICE_FACTOR = 10.0
 _LEAST_BREACH_PRICE_PER_MWH = 1000.0
 _EXCESS_PRICE_FACTOR = 100.0
@@ -196,17 +200,27 @@ def _limit_mw(limit_kw: float | None) -> float:
 def _steady(
     assets: Sequence[Asset], horizon: PlanHorizon, previous: ParkPlan, price_per_mwh: float
 ) -> tuple[problem.Commitment, ...]:
-    """Return a promise per resource to do what the plan in force says, as far as it reaches.
+    """Return a promise per resource to do what the plan in force says.
 
-    The price is what the accepted gap would let pass anyway and falls towards the horizon's end,
-    so that what must change changes late. Sun and wind do not keep promises.
+    The price is what the accepted gap would let pass anyway and falls with time, so that what must
+    change changes late. Sun and wind do not keep promises.
     """
+    steered = [
+        asset
+        for asset in assets
+        if asset.id in previous.expected_kw
+        and is_planned(asset)
+        and not isinstance(asset.twin, Pv | Wind)
+    ]
     ago = (horizon.start_at - previous.start_at) // horizon.period
-    left = np.arange(horizon.n_steps) + ago
-    known = (left >= 0) & (left < previous.n_steps)
-    falling = price_per_mwh * (1 - np.arange(horizon.n_steps) / horizon.n_steps)
+    steps = np.arange(horizon.n_steps)
+    known = (steps + ago >= 0) & (steps + ago < previous.n_steps)
+    if not steered or not known.any():
+        return ()
+    ahead = np.clip(_PROMISED_VALUES / len(steered), _LEAST_STEPS_AHEAD, horizon.n_steps)
+    falling = price_per_mwh * np.maximum(1 - steps / ahead, 0.0)
     price = series(np.where(known, falling, 0.0))
-    places = np.where(known, left, 0)
+    places = np.where(known, steps + ago, 0)
     return tuple(
         problem.Commitment(
             name=f"{asset.id} as planned",
@@ -215,11 +229,7 @@ def _steady(
             up_price_per_mwh=price,
             down_price_per_mwh=price,
         )
-        for asset in assets
-        if known.any()
-        and asset.id in previous.expected_kw
-        and is_planned(asset)
-        and not isinstance(asset.twin, Pv | Wind)
+        for asset in steered
     )
 
 

@@ -57,24 +57,50 @@ def test_new_plan_changes_no_more_than_it_must() -> None:
     assert float(again.result.amount) == pytest.approx(-cost, rel=GAP_FRAC)
 
 
-def crowd_park() -> ParkDefinition:
-    """Three equal batteries on two price levels: many plans cost the same."""
+def test_large_park_promises_the_near_hours_only() -> None:
+    park = crowd_park(94)
+    twins = twins_of(park)
+    first = posed(park, states=crowd(twins))
+    zeros = [0.0] * T
+    plan = ParkPlan(
+        park_id=park.id,
+        made_at=NOW,
+        start_at=first.horizon.start_at,
+        period_s=900.0,
+        status="optimal",
+        expected_kw=dict.fromkeys(twins, zeros),
+        park_net_kw=zeros,
+    )
+    promises = posed(park, states=crowd(twins), previous=plan).problem.commitments
+    # 94 batteries and five others that can be told what to do, sun and wind apart.
+    assert len(promises) == 99
+    price = np.array(promises[0].up_price_per_mwh)
+    assert price[0] == pytest.approx(GAP_FRAC * 900.0)
+    assert np.all(np.diff(price) <= 0.0)
+    assert np.flatnonzero(price).tolist() == list(range(3000 // 99 + 1))
+
+
+def crowd_park(n_batteries: int = 3) -> ParkDefinition:
+    """Equal batteries on two price levels: many plans cost the same."""
     park = small_park()
     bess = park.resource("bess")
     assert bess is not None
-    more = [msgspec.structs.replace(bess, id=id_) for id_ in ("bess2", "bess3")]
+    more = [msgspec.structs.replace(bess, id=f"bess{i}") for i in range(2, n_batteries + 1)]
     inner, *rest = park.aggregates
-    inner = msgspec.structs.replace(inner, members=[*inner.members, "bess2", "bess3"])
+    inner = msgspec.structs.replace(inner, members=[*inner.members, *(r.id for r in more)])
     return msgspec.structs.replace(
         park, resources=[*park.resources, *more], aggregates=[inner, *rest]
     )
 
 
 def crowd(twins: dict[str, Twin], off_frac: float = 0.0) -> dict[str, TwinState]:
-    states = states_of({k: v for k, v in twins.items() if k not in ("bess2", "bess3")})
-    for id_, soc_frac in (("bess", 0.5 + off_frac), ("bess2", 0.5 - off_frac), ("bess3", 0.5)):
-        found = Reading(measured_at=NOW, power_kw=0.0, signals={"soc_frac": soc_frac})
-        states[id_] = twins[id_].observe(TwinState(), found)
+    """Return states in which the first battery holds more and the second less than the rest."""
+    states = states_of({k: v for k, v in twins.items() if k in twins_of(small_park())})
+    for id_, twin in twins.items():
+        if id_.startswith("bess"):
+            soc_frac = 0.5 + {"bess": off_frac, "bess2": -off_frac}.get(id_, 0.0)
+            found = Reading(measured_at=NOW, power_kw=0.0, signals={"soc_frac": soc_frac})
+            states[id_] = twin.observe(TwinState(), found)
     return states
 
 
