@@ -57,7 +57,7 @@ class AggregateDefinition(Wire):
 class TariffDefinition(Wire):
     """Energy price from a local time of day on; the last row wraps to the first."""
 
-    from_time: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    from_time: Annotated[str, msgspec.Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d(?!\n)$")]
     import_per_mwh: Annotated[float, msgspec.Meta(ge=-1e5, le=1e5)]
     export_per_mwh: Annotated[float, msgspec.Meta(ge=-1e5, le=1e5)]
 

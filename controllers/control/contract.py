@@ -29,7 +29,7 @@ AwareInstant = Annotated[datetime, msgspec.Meta(tz=True)]
 Kw = Annotated[float, msgspec.Meta(ge=-1e7, le=1e7)]
 Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=86_400.0)]
 RampKwPerMin = Annotated[float, msgspec.Meta(gt=0.0, le=1e9)]
-SignalName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+SignalName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,47}(?!\n)$")]
 
 
 def topic(site: str, device: str, leaf: str) -> str:
