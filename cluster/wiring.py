@@ -38,10 +38,11 @@ from cluster.storage.devices import SqlDevices
 from cluster.storage.dispatches import SqlDispatches
 from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
+from cluster.storage.lockouts import RedisLockouts
 from cluster.storage.operations import SqlOperations
 from cluster.storage.quotas import LimitsQuotas
 from cluster.storage.records import open_record_sink
-from cluster.storage.redis import open_redis, ping
+from cluster.storage.redis import SharedRedis, open_redis, ping
 from cluster.storage.registry import open_registry
 from cluster.storage.replica import Replica
 from cluster.storage.resources import SqlResources
@@ -124,14 +125,19 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     if wiring.database_read_url is not None:
         replica = Replica(wiring.database_read_url)
         helpers["read-replica"] = replica.ping
-    redis = None
+    redis = shared = None
     if wiring.redis_url is not None:
         redis = open_redis(wiring.redis_url)
+        shared = SharedRedis(redis)
         helpers["redis"] = functools.partial(ping, redis)
     history = HistoryFolder(wiring.history, wiring.history_settings, clock)
     helpers["history"] = history.ping
     database = Database(wiring.database_url, clock, replica=replica)
-    quotas = LimitsQuotas(redis, clock)
+    settings = ApiSettings(
+        jwt_secret=read_secret(wiring.jwt_secret_file),
+        four_eyes=wiring.four_eyes,
+        cors_origins=wiring.cors_origins,
+    )
     calls = ActorCalls()
     live = MqttLiveView(wiring.mqtt, ids.new("parkgrid-api"))
     deps = ApiDeps(
@@ -141,7 +147,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         breakers={
             "store": database.n_breakers_open,
             "actors": calls.n_breakers_open,
-            "redis": quotas.n_breakers_open,
+            "redis": lambda: 0 if shared is None else shared.n_breakers_open(),
         },
         queues={"database_writes": database.n_waiting},
         control=RayControlPlane(calls),
@@ -164,14 +170,13 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         keys=SqlApiKeys(database),
         grid_factors=wiring.grid_factors,
         approvals=SqlApprovals(database),
-        quotas=quotas,
+        quotas=LimitsQuotas(shared, clock),
+        lockouts=RedisLockouts(
+            shared, n_free=settings.login_free_attempts, max_wait_s=settings.login_max_wait_s
+        ),
         clock=clock,
         ids=ids,
-        settings=ApiSettings(
-            jwt_secret=read_secret(wiring.jwt_secret_file),
-            four_eyes=wiring.four_eyes,
-            cors_origins=wiring.cors_origins,
-        ),
+        settings=settings,
     )
 
     @asynccontextmanager

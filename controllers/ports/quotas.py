@@ -1,4 +1,4 @@
-"""How much of a limited number of requests is left, shared between replicas where possible."""
+"""What is counted of callers, shared between replicas where possible: requests, failed log-ins."""
 
 from __future__ import annotations
 
@@ -22,4 +22,21 @@ class QuotaStore(Protocol):
 
     async def take(self, key: str, per_minute: int, n: int) -> Quota:
         """Take ``n`` of ``per_minute``, all or none."""
+        ...
+
+
+class SharedLockouts(Protocol):
+    """Counts failed log-ins in a row for all replicas; never fails and never waits long."""
+
+    async def attempt(self, name: str) -> float | None:
+        """Count a failure in advance, before the password is looked at.
+
+        Returns:
+            0, or the seconds to wait instead, which is not counted; None while the replicas share
+            nothing.
+        """
+        ...
+
+    async def succeeded(self, name: str) -> None:
+        """Forget the failures of a name."""
         ...

@@ -1,7 +1,8 @@
 """Passwords: argon2 in a thread, as slow for an unknown name as for a known one, with back-off.
 
 Failures are counted by name, known or not, so that neither the answer nor its timing tells which
-names exist. What is remembered is bounded; forgetting the oldest only costs an attacker's delay.
+names exist; together where the replicas share something, else each by itself. What a replica
+remembers is bounded; forgetting the oldest only costs an attacker's delay.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from controllers.kernel.timebase import Clock
 from controllers.ports.accounts import AccountStore, Credentials
+from controllers.ports.quotas import SharedLockouts
+from serve_apps.accounts.secrets import hash_secret
 from serve_apps.web.deps import ApiSettings
 from serve_apps.web.problems import RefusedError
 
@@ -84,8 +87,11 @@ class Backoff:
 class PasswordGate:
     """Checks names and passwords against the accounts."""
 
-    def __init__(self, store: AccountStore, clock: Clock, settings: ApiSettings) -> None:
+    def __init__(
+        self, store: AccountStore, shared: SharedLockouts, clock: Clock, settings: ApiSettings
+    ) -> None:
         self._store = store
+        self._shared = shared
         self._clock = clock
         self._backoff = Backoff(settings)
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
@@ -99,7 +105,8 @@ class PasswordGate:
                 once (503).
         """
         user = await self._store.credentials(username)
-        wait_s = self._backoff.wait_s(username, self._clock.now())
+        # Counted before the slow part: attempts sent in parallel must not all be free.
+        wait_s = await self._attempt(username)
         if wait_s > 0.0:
             raise RefusedError(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -107,8 +114,6 @@ class PasswordGate:
                 f"too many failed log-ins for this name; wait {wait_s:.0f} s",
                 headers={"Retry-After": str(max(1, round(wait_s)))},
             )
-        # Counted before the slow part: attempts sent in parallel must not all be free.
-        self._backoff.failed(username, self._clock.now())
         usable = user is not None and not user.disabled
         password_hash = user.password_hash if user is not None else _STRANGER_HASH
         if not await self._verify(password_hash, password) or user is None or not usable:
@@ -119,6 +124,7 @@ class PasswordGate:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         self._backoff.succeeded(username)
+        await self._shared.succeeded(hash_secret(username))
         return user
 
     async def hash(self, password: str) -> str:
@@ -128,6 +134,17 @@ class PasswordGate:
             RefusedError: too many at once (503).
         """
         return await self._in_turn(hash_password, password)
+
+    async def _attempt(self, username: str) -> float:
+        # By hash, because what was typed as a name may be a password.
+        shared_s = await self._shared.attempt(hash_secret(username))
+        if shared_s is not None:
+            return shared_s
+        now = self._clock.now()
+        wait_s = self._backoff.wait_s(username, now)
+        if wait_s == 0.0:
+            self._backoff.failed(username, now)
+        return wait_s
 
     async def _verify(self, password_hash: str, password: str) -> bool:
         return await self._in_turn(verify_password, password_hash, password)

@@ -31,7 +31,7 @@ from controllers.ports.health import ActorHealth
 from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
-from controllers.ports.quotas import QuotaStore
+from controllers.ports.quotas import QuotaStore, SharedLockouts
 from controllers.ports.templates import TemplateStore
 
 MIN_SECRET_BYTES = 32
@@ -130,6 +130,7 @@ class ApiDeps:
     """Emission factors of this park's grid; without any those of its country count."""
     approvals: ApprovalStore
     quotas: QuotaStore
+    lockouts: SharedLockouts
     clock: Clock
     ids: IdSource
     settings: ApiSettings

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from cluster.storage.api_keys import SqlApiKeys
 from cluster.storage.approvals import SqlApprovals
 from cluster.storage.database import Database
+from cluster.storage.lockouts import RedisLockouts
 from cluster.storage.quotas import LimitsQuotas
 from cluster.storage.sessions import SqlSessions
 from cluster.storage.tables.accounts import USERS
@@ -32,6 +33,7 @@ class AccountStores(TypedDict):
     keys: SqlApiKeys
     approvals: SqlApprovals
     quotas: LimitsQuotas
+    lockouts: RedisLockouts
 
 
 def account_stores(database: Database) -> AccountStores:
@@ -42,6 +44,7 @@ def account_stores(database: Database) -> AccountStores:
         keys=SqlApiKeys(database),
         approvals=SqlApprovals(database),
         quotas=LimitsQuotas(None, database.clock),
+        lockouts=RedisLockouts(None, n_free=5, max_wait_s=300.0),
     )
 
 
