@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import shutil
 import sys
@@ -65,6 +66,7 @@ def ray_environment(folder: Path) -> dict[str, str]:
         stats_port=free_port(""),
         fallback_port=free_port("127.0.0.1"),
         run_dir=str(folder),
+        peer_header=f"x-peer-{secrets.token_hex(16)}",
     )
     if sys.platform == "linux":
         ingress["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_tied_haproxy(folder))

@@ -6,6 +6,7 @@ The class is undecorated; Ray's decorators are applied where it is started.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ray import serve
 from ray.serve.schema import LoggingConfig
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve_apps.ingress import PEER_HEADER_VARIABLE
 from serve_apps.web.deps import ApiDeps
 
 APP_NAME = "parkgrid"
@@ -29,7 +31,11 @@ class ApiReplica:
 
     def __init__(self, open_deps: OpenDeps) -> None:
         deps, self._life = open_deps()
-        settings = replace(deps.settings, ingress_sends_request_id=True)
+        settings = replace(
+            deps.settings,
+            ingress_sends_request_id=True,
+            ingress_peer_header=os.environ.get(PEER_HEADER_VARIABLE),
+        )
         self._deps = replace(deps, settings=settings)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

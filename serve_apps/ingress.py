@@ -5,9 +5,12 @@ Hence a module of its own that imports nothing of Ray.
 
 from __future__ import annotations
 
+PEER_HEADER_VARIABLE = "INGRESS_PEER_HEADER"
+"""Names, in the environment of a replica, the header in which the ingress tells who called it."""
+
 
 def serve_environment(
-    *, metrics_port: int, stats_port: int, fallback_port: int, run_dir: str
+    *, metrics_port: int, stats_port: int, fallback_port: int, run_dir: str, peer_header: str
 ) -> dict[str, str]:
     """Return the environment that must be set before Ray starts.
 
@@ -20,12 +23,19 @@ def serve_environment(
         stats_port: free port for HAProxy's status page.
         fallback_port: free port for the proxy that serves while there is no replica.
         run_dir: directory for HAProxy's configuration and sockets, private to this park.
+        peer_header: nobody else's secret: who knew it could say to come from anywhere.
     """
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # A line of log per request to Ray's own metrics costs a fifth of a read.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # Serve has no setting for a line of HAProxy's defaults; this one's value ends there.
+        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": f"leastconn\n    option forwardfor "
+        f"header {peer_header}",
+        PEER_HEADER_VARIABLE: peer_header,
+        # What a client says itself of where it comes from is not believed.
+        "FORWARDED_ALLOW_IPS": "",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),

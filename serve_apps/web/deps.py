@@ -58,6 +58,8 @@ class ApiSettings:
     """What nobody decided on by then has to be asked for again."""
     ingress_sends_request_id: bool = False
     """Whether something in front of us puts ``x-request-id`` on every answer, as Ray Serve does."""
+    ingress_peer_header: str | None = field(default=None, repr=False)
+    """Header in which something in front of us, and nobody else, says who called it."""
     requests_per_min: int = 300_000
     """Of one principal: five thousand a second on the average, more than a replica answers."""
     strangers_per_min: int = 300

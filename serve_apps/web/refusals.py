@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import cast
 
 from starlette.requests import HTTPConnection
 
 from controllers.kernel.errors import StorageUnavailableError
 from controllers.ports.operations import OperationsStore
+from serve_apps.web.deps import ApiDeps
 
 _FLUSH_S = 10.0
 _MAX_DIFFERENT = 20
@@ -63,5 +65,12 @@ class Refusals:
 
 
 def where_from(connection: HTTPConnection) -> str:
-    """Return the address a connection comes from; behind a proxy it is the proxy's."""
+    """Return the address a connection comes from; behind our ingress, the ingress's caller.
+
+    ``X-Forwarded-For`` is not looked at, since anybody may send it.
+    """
+    header = cast(ApiDeps, connection.app.state.deps).settings.ingress_peer_header
+    caller = None if header is None else connection.headers.get(header)
+    if caller is not None:
+        return caller
     return "unknown" if connection.client is None else connection.client.host[:64]

@@ -56,6 +56,20 @@ async def test_a_stranger_is_refused_after_some_attempts_and_nobody_else(tight: 
     assert (await tight.client.get(f"{API}/park", headers=tight.auth())).status_code == 200
 
 
+async def test_strangers_behind_the_ingress_have_a_limit_each_whatever_they_say(
+    settings: ApiSettings,
+) -> None:
+    limits = replace(settings, strangers_per_min=5, ingress_peer_header="x-peer-secret")
+    async with open_world(limits) as world:
+
+        async def code(peer: str, said: str) -> int:
+            headers = {"x-peer-secret": peer, "X-Forwarded-For": said, "X-Real-IP": said}
+            return (await world.client.get(f"{API}/park", headers=headers)).status_code
+
+        assert [await code("192.0.2.7", f"198.51.100.{n}") for n in range(6)] == [401] * 5 + [429]
+        assert await code("192.0.2.8", "192.0.2.7") == 401
+
+
 async def test_attempts_at_one_name_are_limited_right_or_wrong(tight: World) -> None:
     body = {"username": "operator", "password": PASSWORD}
     codes = [
