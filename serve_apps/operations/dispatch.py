@@ -12,7 +12,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from controllers.aggregation.instruction import DeliveryReport, Instruction
+from controllers.aggregation.instruction import DeliveryReport, Instruction, InstructionState
 from controllers.kernel.errors import (
     ConflictError,
     NotFoundError,
@@ -100,10 +100,12 @@ async def amend_dispatch(
     if_match: IfMatch = None,
 ) -> Response:
     """Change target, end or ramp of a dispatch; name the version you saw in ``If-Match``."""
-    owner = _owner(deps, dispatch_id)
     version = required_version(if_match)
-    standing = (await deps.control.instruction(owner, dispatch_id)).instruction
+    standing = (await _report(deps, dispatch_id)).instruction
     _require_version(standing, version)
+    if standing.ended_at is not None:
+        raise _ended(standing)
+    owner = standing.aggregate_id
     if body.end_at is not None:
         check_end(standing.start_at, body.end_at, deps.clock.now())
     change = Amendment(
@@ -139,15 +141,24 @@ async def cancel_dispatch(
 
     ``If-Match`` is optional here: stopping must not fail because someone amended meanwhile.
     """
-    owner = _owner(deps, dispatch_id)
+    owner = dispatch_id.partition(".")[0]
     version = seen_version(if_match)
-    if version is not None:
-        _require_version((await deps.control.instruction(owner, dispatch_id)).instruction, version)
+    is_held = deps.park().aggregate(owner) is not None
+    if version is not None or not is_held:
+        standing = (await _report(deps, dispatch_id)).instruction
+        if version is not None:
+            _require_version(standing, version)
+        if not is_held:
+            return _cancelled_before(standing)
     data = {"reason": body.reason}
     async with audited(deps.store, caller, Operation.DISPATCH_CANCEL, dispatch_id, data):
-        cancelled = await deps.control.cancel(
-            owner, dispatch_id, version, caller.username, body.reason
-        )
+        try:
+            cancelled = await deps.control.cancel(
+                owner, dispatch_id, version, caller.username, body.reason
+            )
+        except NotFoundError:
+            # It ended so long ago that its aggregate forgot it.
+            return _cancelled_before((await deps.dispatches.report(dispatch_id)).instruction)
     return respond(cancelled, headers=etag(cancelled.version))
 
 
@@ -205,11 +216,15 @@ async def _standing(deps: ApiDeps, owner: str, dispatch_id: str) -> Instruction 
         return None
 
 
-def _owner(deps: ApiDeps, dispatch_id: str) -> str:
-    aggregate_id, _, rest = dispatch_id.partition(".")
-    if not rest or deps.park().aggregate(aggregate_id) is None:
-        raise NotFoundError("dispatch", dispatch_id)
-    return aggregate_id
+def _cancelled_before(ended: Instruction) -> Response:
+    if ended.state is not InstructionState.CANCELLED:
+        raise _ended(ended)
+    return respond(ended, headers=etag(ended.version))
+
+
+def _ended(ended: Instruction) -> ConflictError:
+    message = f"the dispatch has ended as {ended.state}; nothing of it is left to change"
+    return ConflictError(message, current=ended.state)
 
 
 def _require_version(standing: Instruction, version: int) -> None:

@@ -173,6 +173,43 @@ async def test_dispatches_of_a_retired_aggregation_stay_with_their_reports(world
     assert_problem(unknown, 404, "not-found")
 
 
+async def test_a_dispatch_of_a_retired_aggregation_is_over_and_says_so(world: World) -> None:
+    cancelled = await retired_with_a_dispatch(world)
+    url = f"{API}/dispatches/{cancelled.id}"
+    seen = world.auth(**{"If-Match": '"1"'})
+    amended = await world.client.patch(url, json={"target_kw": 1}, headers=seen)
+    problem = assert_problem(amended, 409, "conflict")
+    assert "ended as cancelled" in str(problem["detail"])
+    again = await world.client.post(f"{url}/cancel", json={"reason": "x"}, headers=world.auth())
+    assert (again.status_code, again.json()["state"]) == (200, "cancelled")
+    stale = world.auth(**{"If-Match": '"7"'})
+    late = await world.client.post(f"{url}/cancel", json={"reason": "x"}, headers=stale)
+    assert_problem(late, 412, "version-changed")
+    for path in (f"{API}/dispatches/old.d-2", f"{API}/dispatches/elsewhere.d-1"):
+        unknown = await world.client.patch(path, json={"target_kw": 1}, headers=seen)
+        assert_problem(unknown, 404, "not-found")
+        unknown = await world.client.post(
+            f"{path}/cancel", json={"reason": "x"}, headers=world.auth()
+        )
+        assert_problem(unknown, 404, "not-found")
+
+
+async def test_what_its_aggregate_forgot_has_ended(world: World) -> None:
+    ended = make_dispatch(
+        "site.p-1", NOW - timedelta(hours=1), state=InstructionState.COMPLETED, ended_at=NOW
+    )
+    await record(world, [*submitted([ended]), report_record(make_report(ended), 9)])
+    url = f"{API}/dispatches/{ended.id}"
+    for verb, more, headers in (
+        ("PATCH", {"target_kw": 1}, {"If-Match": f'"{ended.version}"'}),
+        ("POST", {"reason": "x"}, {}),
+    ):
+        path = url if verb == "PATCH" else f"{url}/cancel"
+        answer = await world.client.request(verb, path, json=more, headers=world.auth(**headers))
+        problem = assert_problem(answer, 409, "conflict")
+        assert f"ended as {ended.state}" in str(problem["detail"])
+
+
 async def test_a_report_its_aggregate_forgot_comes_from_the_record(world: World) -> None:
     ended = past(1)[0]
     await record(world, [*submitted([ended]), report_record(make_report(ended), 9)])
