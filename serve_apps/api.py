@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from serve_apps.accounts.current import CurrentAccounts
 from serve_apps.accounts.passwords import PasswordGate
+from serve_apps.approvals.carrying_out import keep_driving_on
 from serve_apps.live.picture import LivePicture
 from serve_apps.live.stream import LiveStream
 from serve_apps.openapi import openapi_document
@@ -61,6 +62,7 @@ def build_api(deps: ApiDeps, *, lifespan: Lifespan[FastAPI] | None = None) -> Fa
                     metrics.commands.follow(deps.live),
                     accounts.follow(),
                     refusals.keep_writing(),
+                    keep_driving_on(deps),
                 )
             ]
             try:

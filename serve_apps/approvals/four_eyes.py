@@ -3,7 +3,7 @@
 A domain declares a kind once, at import, with ``four_eyes``; its route calls ``with_approval``,
 which either does the act at once or answers 202 with a pending approval. What carries it out gets
 the payload exactly as it was asked for and must be idempotent by the approval's id: an attempt that
-was cut off is driven on by approving again.
+was cut off is driven on.
 """
 
 from __future__ import annotations

@@ -9,11 +9,10 @@ from pydantic import ConfigDict
 from starlette.responses import Response
 
 from controllers.accounts.approvals import Approval, ApprovalState, ApprovalStep
-from controllers.kernel.errors import PermanentError
-from controllers.kernel.wire import Wire, encode
+from controllers.kernel.wire import Wire
 from controllers.ports.acts import Act
 from controllers.ports.pages import PageRequest
-from serve_apps.approvals.four_eyes import KINDS
+from serve_apps.approvals.carrying_out import carry_out, told
 from serve_apps.web.answers import answers, respond
 from serve_apps.web.bodies import Body, Reason, ReasonBody
 from serve_apps.web.deps import ApiDeps, Deps
@@ -69,29 +68,13 @@ async def get_approval(approval_id: str, deps: Deps) -> Response:
 async def approve(approval_id: str, body: ApproveBody, deps: Deps, caller: Caller) -> Response:
     """Agree as a second person; the act is then carried out, once.
 
-    ``done`` or ``failed`` says what came of it. If the answer is lost (503), look again; what is
-    still ``approved`` after half a minute is driven on by approving again.
+    ``done`` or ``failed`` says what came of it. If the answer is lost (503), look again: what is
+    still ``approved`` is driven on by itself within a minute, and after its expiry by approving
+    again.
     """
     approval = await _decidable(deps, caller, approval_id)
-    data = _told(approval, body.reason)
-    act = Act(principal=caller.username, action="approval.approve", subject=approval_id, data=data)
-    decided = await deps.approvals.decide(
-        act, approval_id, ApprovalStep.APPROVE, caller.person, body.reason
-    )
-    step, outcome = ApprovalStep.SUCCEED, ""
-    try:
-        view = await KINDS[approval.kind].carry_out(deps, decided.value, caller.person)
-        outcome = encode(view).decode()
-    except PermanentError as error:
-        step, outcome = ApprovalStep.FAIL, str(error)
-    act = Act(
-        principal=caller.username,
-        action=f"approval.{step.value}",
-        subject=approval_id,
-        data=data | {"approved_by": caller.person},
-    )
-    done = await deps.approvals.finish(act, approval_id, step, outcome)
-    return respond(done.value, headers=etag(done.value.version))
+    done = await carry_out(deps, approval, caller.username, caller.person, body.reason)
+    return respond(done, headers=etag(done.version))
 
 
 @router.post(
@@ -104,7 +87,7 @@ async def reject(approval_id: str, body: ReasonBody, deps: Deps, caller: Caller)
         principal=caller.username,
         action="approval.reject",
         subject=approval_id,
-        data=_told(approval, body.reason),
+        data=told(approval, body.reason),
     )
     done = await deps.approvals.decide(
         act, approval_id, ApprovalStep.REJECT, caller.person, body.reason
@@ -117,12 +100,3 @@ async def _decidable(deps: ApiDeps, caller: Principal, approval_id: str) -> Appr
     if not permits(caller.roles, Operation(approval.operation)):
         raise forbidden(f"{approval.operation} is not permitted to your roles")
     return approval
-
-
-def _told(approval: Approval, reason: str | None) -> dict[str, object]:
-    return {
-        "kind": approval.kind,
-        "subject": approval.subject,
-        "requested_by": approval.requested_by,
-        "reason": reason,
-    }

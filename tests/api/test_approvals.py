@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serve_apps.approvals.carrying_out import drive_on
 from serve_apps.web.deps import ApiSettings
 from tests.support.api_world import World, assert_problem, open_world
 
@@ -129,6 +130,39 @@ async def test_an_approval_cut_off_is_driven_on_by_approving_again(strict: World
     assert_problem(await decide(strict, id_, role="everything"), 409, "conflict")
     assert (await decide(strict, id_)).json()["state"] == "done"
     assert strict.control.killed == set()
+
+
+async def test_an_approval_cut_off_is_driven_on_by_itself(strict: World) -> None:
+    deps = strict.app.state.deps
+    id_ = (await ask(strict)).json()["id"]
+    strict.store.down = True
+    assert_problem(await decide(strict, id_), 503, "unavailable")
+    strict.clock.advance(timedelta(seconds=31))
+    await drive_on(deps)
+    assert strict.control.killed
+    strict.store.down = False
+    # It may be under way for half a minute more.
+    await drive_on(deps)
+    assert strict.control.killed
+    strict.clock.advance(timedelta(seconds=31))
+    await drive_on(deps)
+    assert strict.control.killed == set()
+    url = f"{API}/approvals/{id_}"
+    done = (await strict.client.get(url, headers=strict.auth())).json()
+    assert (done["state"], done["decided_by"]) == ("done", "admin")
+    entry = strict.store.entries[-1]
+    assert (entry.data["requested_by"], entry.data["approved_by"]) == ("operator", "admin")
+
+
+async def test_what_expired_while_it_was_cut_off_waits_for_somebody_to_look(strict: World) -> None:
+    id_ = (await ask(strict)).json()["id"]
+    strict.store.down = True
+    await decide(strict, id_)
+    strict.store.down = False
+    strict.clock.advance(timedelta(hours=2))
+    await drive_on(strict.app.state.deps)
+    assert strict.control.killed
+    assert (await decide(strict, id_)).json()["state"] == "done"
 
 
 async def test_a_single_operator_is_never_stuck(strict: World) -> None:
