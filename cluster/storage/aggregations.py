@@ -110,6 +110,19 @@ class SqlAggregations:
 
         return await self._edit(act, seen_version, edit)
 
+    async def check_members(
+        self, aggregation_id: str, member_ids: Sequence[str], seen_version: int | None
+    ) -> None:
+        """Check that members could be added."""
+        park_id = self._book.park().id
+
+        def look(connection: Connection) -> None:
+            record = _require(connection, park_id, aggregation_id, seen_version)
+            standing = record.definition.members
+            _require_fit(connection, park_id, aggregation_id, standing, member_ids)
+
+        await self._database.read(look)
+
     async def remove_member(
         self, act: Act, member_id: str, seen_version: int | None
     ) -> Done[AggregateRecord]:

@@ -219,6 +219,16 @@ class AggregationStore(Protocol):
         """
         ...
 
+    async def check_members(
+        self, aggregation_id: str, member_ids: Sequence[str], seen_version: int | None
+    ) -> None:
+        """Check that members could be added.
+
+        Raises:
+            ParkgridError: as ``add_members``.
+        """
+        ...
+
     async def remove_member(
         self, act: Act, member_id: str, seen_version: int | None
     ) -> Done[AggregateRecord]:

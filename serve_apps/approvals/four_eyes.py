@@ -1,14 +1,15 @@
 """The one way to let an act wait for a second person: a kind, its payload, what carries it out.
 
 A domain declares a kind once, at import, with ``four_eyes``; its route calls ``with_approval``,
-which either does the act at once or answers 202 with a pending approval. What carries it out gets
+which either does the act at once or answers 202 with a pending approval; or, where the act at once
+is not the same, ``must_wait`` and ``ask_second``. What carries it out gets
 the payload exactly as it was asked for and must be idempotent by the approval's id: an attempt that
 was cut off is driven on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -56,6 +57,17 @@ class Agreed:
             "approved_by": self.approved_by,
             "approval": self.approval_id,
         }
+
+    def act(self, operation: Operation, subject: str, data: Mapping[str, object]) -> Act:
+        """Return the act for a store; an attempt that was cut off after its effect finds it."""
+        return Act(
+            principal=self.username,
+            action=operation.value,
+            subject=subject,
+            data={**data, **self.told()},
+            key=self.approval_id,
+            fingerprint=self.approval_id or "",
+        )
 
 
 Execute = Callable[[ApiDeps, PayloadT, Agreed], Awaitable[Wire]]
@@ -120,12 +132,34 @@ async def with_approval(
     Raises:
         ParkgridError: as the kind's ``execute``.
     """
+    if must_wait(request, caller, kind, subject):
+        return await ask_second(
+            request, caller, kind, subject=subject, payload=payload, reason=reason
+        )
+    deps = cast(ApiDeps, request.app.state.deps)
+    agreed = Agreed(requested_by=caller.username, requested_at=deps.clock.now())
+    return answer(await kind.execute(deps, payload, agreed))
+
+
+def must_wait(request: Request, caller: Principal, kind: Kind[PayloadT], subject: str) -> bool:
+    """Tell whether an act waits for a second person; arguments as ``with_approval``."""
     deps = cast(ApiDeps, request.app.state.deps)
     others = _others(request, deps, caller, kind.operation, subject)
+    return needs_second_person(deps.settings.four_eyes, others)
+
+
+async def ask_second(
+    request: Request,
+    caller: Principal,
+    kind: Kind[PayloadT],
+    *,
+    subject: str,
+    payload: PayloadT,
+    reason: str,
+) -> Response:
+    """Answer 202 with the approval that now waits; arguments as ``with_approval``."""
+    deps = cast(ApiDeps, request.app.state.deps)
     now = deps.clock.now()
-    if not needs_second_person(deps.settings.four_eyes, others):
-        agreed = Agreed(requested_by=caller.username, requested_at=now)
-        return answer(await kind.execute(deps, payload, agreed))
     approval = Approval(
         id=deps.ids.new("approval"),
         kind=kind.name,

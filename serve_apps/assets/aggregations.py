@@ -11,11 +11,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from controllers.accounts.approvals import Approval
-from controllers.aggregation.conflicts import Severity, find_conflicts
 from controllers.assets.records import AggregateRecord, AggregateStatus
-from controllers.kernel.errors import ConflictError, NotFoundError, StaleVersionError
+from controllers.kernel.errors import NotFoundError, StaleVersionError
 from controllers.kernel.wire import Wire
-from controllers.ports.acts import Act, Done
+from controllers.ports.acts import Done
 from controllers.ports.assets import AggregateFilter, ConnectionLimits
 from serve_apps.approvals.four_eyes import Agreed, four_eyes, with_approval
 from serve_apps.assets.bodies import (
@@ -25,8 +24,9 @@ from serve_apps.assets.bodies import (
     MemberBody,
     MembersBody,
 )
+from serve_apps.assets.going_to_work import ask_to_activate, ask_to_add, require_unblocked
 from serve_apps.assets.pictures import aggregate_view
-from serve_apps.assets.situations import require_aggregation, require_idle, situation_of
+from serve_apps.assets.situations import require_aggregation, require_idle
 from serve_apps.assets.views import AggregateList, AggregateView
 from serve_apps.web.acts import IdempotencyKey, act_of, answer
 from serve_apps.web.answers import answers, respond
@@ -149,15 +149,8 @@ class LimitsPayload(Wire):
 
 
 async def _carry_out_limits(deps: ApiDeps, payload: LimitsPayload, agreed: Agreed) -> Wire:
-    act = Act(
-        principal=agreed.username,
-        action=Operation.AGGREGATION_LIMITS.value,
-        subject=payload.aggregation_id,
-        data={**msgspec.structs.asdict(payload.limits), **agreed.told()},
-        # An attempt that was cut off after its effect finds the effect.
-        key=agreed.approval_id,
-        fingerprint=agreed.approval_id or "",
-    )
+    limits = msgspec.structs.asdict(payload.limits)
+    act = agreed.act(Operation.AGGREGATION_LIMITS, payload.aggregation_id, limits)
     return (await deps.aggregations.set_limits(act, payload.version, payload.limits)).value
 
 
@@ -180,10 +173,13 @@ async def retire_aggregation(
 
 @router.post(
     "/{aggregation_id}/resources",
-    **answers(AggregateView, Operation.AGGREGATION_WRITE, *_POST_REFUSALS),
+    **answers(
+        AggregateView, Operation.AGGREGATION_WRITE, *_POST_REFUSALS, also=202, pending=Approval
+    ),
 )
 async def add_member(
     *,
+    request: Request,
     aggregation_id: PathId,
     body: MemberBody,
     deps: Deps,
@@ -191,7 +187,10 @@ async def add_member(
     idempotency_key: IdempotencyKey = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """Add a resource or another aggregation; an active one takes it in within seconds."""
+    """Add a resource or another aggregation; an active one takes it in within seconds.
+
+    202 where a second person must agree that it goes to work.
+    """
     path = f"{_ROOT}/{aggregation_id}/resources"
     act = act_of(
         caller,
@@ -203,15 +202,21 @@ async def add_member(
     )
     _require_seen(caller, [body.resource_id])
     version = seen_version(if_match)
+    asked = await ask_to_add(request, caller, aggregation_id, version, [body.resource_id])
+    if asked is not None:
+        return asked
     return _one(deps, caller, await deps.aggregations.add_members(act, [body.resource_id], version))
 
 
 @router.post(
     "/{aggregation_id}/resources/bulk",
-    **answers(AggregateView, Operation.AGGREGATION_WRITE, *_POST_REFUSALS),
+    **answers(
+        AggregateView, Operation.AGGREGATION_WRITE, *_POST_REFUSALS, also=202, pending=Approval
+    ),
 )
 async def add_members(
     *,
+    request: Request,
     aggregation_id: PathId,
     body: MembersBody,
     deps: Deps,
@@ -219,7 +224,10 @@ async def add_members(
     idempotency_key: IdempotencyKey = None,
     if_match: IfMatch = None,
 ) -> Response:
-    """Add up to 500 members, all or none; problems name the member, such as ``members[3]``."""
+    """Add up to 500 members, all or none; problems name the member, such as ``members[3]``.
+
+    202 where a second person must agree that they go to work.
+    """
     path = f"{_ROOT}/{aggregation_id}/resources/bulk"
     act = act_of(
         caller,
@@ -231,6 +239,9 @@ async def add_members(
     )
     _require_seen(caller, body.resource_ids)
     version = seen_version(if_match)
+    asked = await ask_to_add(request, caller, aggregation_id, version, body.resource_ids)
+    if asked is not None:
+        return asked
     return _one(deps, caller, await deps.aggregations.add_members(act, body.resource_ids, version))
 
 
@@ -257,10 +268,13 @@ async def remove_member(
 
 @router.post(
     "/{aggregation_id}/activate",
-    **answers(AggregateView, Operation.AGGREGATION_ACTIVATE, *_POST_REFUSALS),
+    **answers(
+        AggregateView, Operation.AGGREGATION_ACTIVATE, *_POST_REFUSALS, also=202, pending=Approval
+    ),
 )
 async def activate_aggregation(
     *,
+    request: Request,
     aggregation_id: PathId,
     deps: Deps,
     caller: Caller,
@@ -269,9 +283,11 @@ async def activate_aggregation(
 ) -> Response:
     """Put an aggregation to work: its actor starts, sums live and takes dispatches.
 
-    Conflicts are looked for and kept first; a blocking one refuses (409).
+    Conflicts are looked for and kept first; a blocking one refuses (409). 202 where a second person
+    must agree to what it may do.
     """
     record = require_aggregation(deps, aggregation_id)
+    version = seen_version(if_match)
     act = act_of(
         caller,
         Operation.AGGREGATION_ACTIVATE,
@@ -281,16 +297,11 @@ async def activate_aggregation(
         data={"active": True},
     )
     if record.status in (AggregateStatus.DRAFT, AggregateStatus.INACTIVE):
-        found = find_conflicts(await situation_of(deps, record))
-        check = act_of(
-            caller, Operation.AGGREGATION_CHECK, aggregation_id, data={"found": len(found)}
-        )
-        await deps.findings.record_conflicts(check, found)
-        blocking = [c for c in found if c.severity is Severity.BLOCKING]
-        if blocking:
-            words = "; ".join(f"{c.explanation} ({c.resolution})" for c in blocking[:3])
-            raise ConflictError(f"blocked: {words}", current=blocking[0].subject)
-    return _one(deps, caller, await deps.aggregations.activate(act, seen_version(if_match)))
+        await require_unblocked(deps, caller.username, record)
+        asked = await ask_to_activate(request, caller, record, version)
+        if asked is not None:
+            return asked
+    return _one(deps, caller, await deps.aggregations.activate(act, version))
 
 
 @router.post(

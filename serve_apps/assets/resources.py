@@ -15,7 +15,7 @@ from controllers.assets.protection import widenings
 from controllers.assets.records import ResourceRecord, ResourceStatus
 from controllers.kernel.errors import NotFoundError
 from controllers.kernel.wire import Wire
-from controllers.ports.acts import Act, Done
+from controllers.ports.acts import Done
 from controllers.ports.assets import ResourceChange, ResourceFilter
 from serve_apps.approvals.four_eyes import Agreed, four_eyes, with_approval
 from serve_apps.assets.bodies import ResourceBody, ResourcesBody, UpdateResourceBody
@@ -181,19 +181,9 @@ class WidenPayload(Wire):
 
 
 async def _carry_out_widening(deps: ApiDeps, payload: WidenPayload, agreed: Agreed) -> Wire:
-    act = Act(
-        principal=agreed.username,
-        action=Operation.RESOURCE_WRITE.value,
-        subject=payload.resource_id,
-        data={
-            **cast(dict[str, object], msgspec.to_builtins(payload.change)),
-            "widenings": payload.widenings,
-            **agreed.told(),
-        },
-        # An attempt that was cut off after its effect finds the effect.
-        key=agreed.approval_id,
-        fingerprint=agreed.approval_id or "",
-    )
+    change = cast(dict[str, object], msgspec.to_builtins(payload.change))
+    data = {**change, "widenings": payload.widenings}
+    act = agreed.act(Operation.RESOURCE_WRITE, payload.resource_id, data)
     return (await deps.resources.update(act, payload.version, payload.change)).value
 
 

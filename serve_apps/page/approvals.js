@@ -14,6 +14,8 @@ const READERS = ["operator", "maintainer", "admin", "auditor"];
 const DECIDERS = {
   "kill.release": ["operator", "admin"],
   "aggregation.limits": ["operator", "admin"],
+  "aggregation.activate": ["operator", "admin"],
+  "aggregation.add": ["operator", "maintainer", "admin"],
   "resource.widen": ["maintainer", "admin"],
 };
 
@@ -26,9 +28,10 @@ let silence = null;
 const limit = (value) => (value === null ? t("unlimited") : kw(value));
 
 function what({ kind, payload, reason }) {
-  if (kind === "aggregation.limits") {
+  if (kind === "aggregation.limits" || kind === "aggregation.activate") {
     const { max_import_kw: inward, max_export_kw: outward } = payload.limits;
-    return t("newLimits", limit(inward), limit(outward));
+    const limits = t("newLimits", limit(inward), limit(outward));
+    return payload.members ? `${reason}; ${limits}` : limits;
   }
   return kind === "resource.widen" ? payload.widenings.join("; ") : reason;
 }

@@ -273,3 +273,65 @@ async def test_a_wider_change_that_breaks_rules_asks_nobody(strict: World) -> No
     assert_problem(late, 412, "version-changed")
     pending = await strict.client.get(f"{API}/approvals", headers=strict.auth("auditor"))
     assert pending.json()["items"] == []
+
+
+# --- what goes to work
+
+
+async def post(world: World, path: str, body: object = None, role: str = "operator") -> Any:
+    return await world.client.post(f"{API}{path}", json=body, headers=world.auth(role))
+
+
+async def other(world: World, *members: str) -> None:
+    """Draft an aggregation without limits over members of one with limits."""
+    made = await post(world, "/aggregations", {"id": "vpp2", "name": "2", "members": list(members)})
+    assert made.status_code == 201, made.text
+
+
+async def test_no_limit_is_gone_round_by_activating_another_aggregation(strict: World) -> None:
+    await other(strict, "bess1", "pv1")
+    asked = await post(strict, "/aggregations/vpp2/activate")
+    assert (asked.status_code, asked.json()["kind"]) == (202, "aggregation.activate")
+    assert asked.json()["payload"]["limits"] == {"max_import_kw": None, "max_export_kw": None}
+    assert (await post(strict, "/aggregations/vpp2/activate")).json()["id"] == asked.json()["id"]
+    assert strict.assets.park().aggregate("vpp2") is None
+    assert (await decide(strict, asked.json()["id"])).json()["state"] == "done"
+    assert strict.assets.park().parents_of("bess1") == ["stores", "vpp2"]
+    entry = (await strict.audited("aggregation.activate"))[0]
+    assert (entry.data["requested_by"], entry.data["approved_by"]) == ("operator", "admin")
+    idle = await post(strict, "/aggregations/vpp2/deactivate")
+    assert (idle.status_code, idle.json()["status"]) == (200, "inactive")
+
+
+async def test_what_was_changed_after_the_request_does_not_go_to_work(strict: World) -> None:
+    await other(strict, "bess1")
+    id_ = (await post(strict, "/aggregations/vpp2/activate")).json()["id"]
+    added = await post(strict, "/aggregations/vpp2/resources", {"resource_id": "pv1"})
+    assert added.status_code == 200, added.text
+    assert (await decide(strict, id_)).json()["state"] == "failed"
+    assert strict.assets.park().aggregate("vpp2") is None
+
+
+async def test_a_blocked_activation_asks_nobody_and_is_refused_again_later(strict: World) -> None:
+    await other(strict, "ev1")
+    id_ = (await post(strict, "/aggregations/vpp2/activate")).json()["id"]
+    small = {"id": "vpp3", "name": "3", "members": ["bess1"], "max_export_kw": 50.0}
+    await post(strict, "/aggregations", small)
+    assert_problem(await post(strict, "/aggregations/vpp3/activate"), 409, "conflict")
+    listed = await strict.client.get(f"{API}/approvals", headers=strict.auth("auditor"))
+    assert [a["id"] for a in listed.json()["items"]] == [id_]
+
+
+async def test_members_of_an_active_aggregation_wait_and_leave_at_once(strict: World) -> None:
+    path = "/aggregations/stores/resources"
+    asked = await post(strict, path, {"resource_id": "pv1"}, "maintainer")
+    assert (asked.status_code, asked.json()["kind"]) == (202, "aggregation.add")
+    assert strict.assets.park().parents_of("pv1") == ["site"]
+    assert (await decide(strict, asked.json()["id"])).json()["state"] == "done"
+    assert strict.assets.park().parents_of("pv1") == ["site", "stores"]
+    gone = await strict.client.delete(f"{API}{path}/pv1", headers=strict.auth("maintainer"))
+    assert gone.status_code == 200
+    unfit = await post(strict, f"{path}/bulk", {"resource_ids": ["ev1", "bess1"]})
+    assert_problem(unfit, 422, "validation")
+    many = await post(strict, f"{path}/bulk", {"resource_ids": ["ev1", "pv1"]})
+    assert (many.status_code, many.json()["payload"]["members"]) == (202, ["ev1", "pv1"])
