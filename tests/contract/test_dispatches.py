@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from cluster.storage.database import Database
 from cluster.storage.dispatches import SqlDispatches
+from cluster.storage.engine import open_engine, reading
 from cluster.storage.records import SqlRecordSink
+from cluster.storage.tables.operations import COMMAND_RECORDS, DISPATCH_REPORTS, DISPATCHES
 from controllers.aggregation.instruction import Instruction, InstructionState
 from controllers.kernel.errors import DomainError, NotFoundError
 from controllers.kernel.timebase import ManualClock
@@ -181,3 +184,37 @@ async def test_what_is_no_place_in_the_list_is_refused(
 ) -> None:
     with pytest.raises(DomainError):
         await store.page(ALL, PageRequest(sort=sort, cursor=cursor), [])
+
+
+async def test_the_same_records_from_api_and_recorder_at_once_are_stored_once(
+    store: SqlDispatches, sink: SqlRecordSink, database_url: str
+) -> None:
+    # What a deactivation stores, the recorder may be storing in the same moment.
+    book = make_book("vpp")
+    n_rounds, last = 30, 0
+    for n in range(n_rounds):
+        start_at = at(20.0 * n)
+        book.submit(make_dispatch(f"vpp.d-{n}", start_at), start_at)
+        cancelled = book.cancel(
+            f"vpp.d-{n}", None, start_at + timedelta(minutes=1), operator="anna", reason="storm"
+        )
+        records = records_of(book, "vpp", last + 1)
+        last = records[-1].seq + 1
+        batch = [*records, report_record(make_report(cancelled), last)]
+        await asyncio.gather(
+            store.record(batch),
+            asyncio.to_thread(sink.write, batch),
+            store.record(batch[1:]),
+            asyncio.to_thread(sink.write, batch[:-1]),
+        )
+    engine = open_engine(database_url)
+    with reading(engine) as connection:
+        stored = connection.execute(select(DISPATCHES.c.id, DISPATCHES.c.state)).all()
+        reports = connection.execute(select(DISPATCH_REPORTS.c.dispatch_id)).scalars().all()
+        seqs = connection.execute(select(COMMAND_RECORDS.c.seq)).scalars().all()
+    engine.dispose()
+    ids = sorted(f"vpp.d-{n}" for n in range(n_rounds))
+    assert sorted(map(tuple, stored)) == [(id_, "cancelled") for id_ in ids]
+    assert sorted(reports) == ids
+    # A report has a table of its own.
+    assert len(seqs) == last - n_rounds
