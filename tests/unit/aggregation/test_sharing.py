@@ -205,3 +205,53 @@ def test_a_step_of_a_nested_plan_makes_no_dip_in_the_parents_dispatch(lag_s: flo
     assert min(powers_kw) > 300.0 - 20.0
     assert max(powers_kw) < 300.0 + 20.0
     assert plant.power_kw("south") == pytest.approx(80.0, abs=2.0)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_no_store_is_charged_to_be_discharged_elsewhere(sign: float) -> None:
+    """What a plan does against the target is given up first, even by the store of least merit."""
+    merits = {"b1": 10.0, "b2": 20.0, "b3": 30.0 if sign > 0 else 5.0}
+    plant = SmallPlant(
+        [Device(id_, merit_per_mwh=merit) for id_, merit in merits.items()], {"vpp": list(merits)}
+    )
+    plan = MemberPlan(
+        plan_id="p", start_at=plant.now, step_s=900.0, setpoints_kw={"b3": [-sign * 150.0]}
+    )
+    plant.vpp.set_plan(plan, plant.now)
+    plant.run(40)
+    plant.vpp.submit(make_instruction(-sign * 100.0, start_at=plant.now), plant.now)
+    plant.run(10)
+    assert plant.setpoints_kw()["b3"] == pytest.approx(-sign * 100.0)
+    plant.vpp.amend("dispatch-1", 1, plant.now, operator="anna", target_kw=sign * 120.0)
+    plant.run(10)
+    assert plant.setpoints_kw()["b3"] == pytest.approx(0.0, abs=1e-6)
+    assert plant.power_kw() == pytest.approx(sign * 120.0, abs=1.0)
+    cheapest = "b1" if sign > 0 else "b2"
+    assert plant.setpoints_kw()[cheapest] == pytest.approx(sign * 120.0)
+
+
+def test_a_slow_fleet_is_bridged_to_within_a_fraction_of_its_tolerance() -> None:
+    """Its own tolerance, a share of its size, is no reason for the sum to be off by as much."""
+    fleet = Device(
+        "hp",
+        low_kw=-600.0,
+        high_kw=0.0,
+        natural_kw=-300.0,
+        merit_per_mwh=70.0,
+        lag_s=7.0,
+        response_s=20.0,
+        dead_band_kw=0.1,
+    )
+    plant = SmallPlant(
+        [Device("b1", merit_per_mwh=85.0, low_kw=-500.0, high_kw=500.0), fleet],
+        {"vpp": ["b1", "hp"]},
+    )
+    plant.run(5)
+    plant.vpp.submit(make_instruction(-100.0, start_at=plant.now), plant.now)
+    plant.run(12)
+    assert abs(fleet.power_kw + 100.0) > 10.0
+    off_kw = []
+    for _ in range(30):
+        plant.turn()
+        off_kw.append(abs(plant.power_kw() + 100.0))
+    assert max(off_kw) < 6.0
