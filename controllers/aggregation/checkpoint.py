@@ -47,6 +47,8 @@ class Tally(Wire):
 
     requested_kwh: float = 0.0
     delivered_kwh: float = 0.0
+    metered_s: float = 0.0
+    """Part of the window with measurements; members count by their rated power."""
     settled_s: float = 0.0
     """Time after the ramp."""
     within_s: float = 0.0

@@ -1,7 +1,8 @@
 """Accounting of delivery: energy asked and metered, time within tolerance, and the report of it.
 
 Energy is the integral of measured power over the turns of the loop inside the window; a gap longer
-than the limit is left out rather than guessed. Time counts towards tolerance once the ramp is done.
+than the limit and members without measurements are left out rather than guessed, and the report
+says for how long that was so. Time counts towards tolerance once the ramp is done.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Delivery:
         self.total = Tally(
             requested_kwh=before.requested_kwh + asked_kw * hours,
             delivered_kwh=before.delivered_kwh + sums.believed_kw * hours,
+            metered_s=before.metered_s + sums.coverage_frac * elapsed_s,
             settled_s=before.settled_s + (elapsed_s if counts else 0.0),
             within_s=before.within_s + (elapsed_s if within else 0.0),
             start_kw=sums.believed_kw if before.start_kw is None else before.start_kw,
@@ -82,6 +84,7 @@ class Delivery:
         return Tally(
             requested_kwh=total.requested_kwh,
             delivered_kwh=total.delivered_kwh,
+            metered_s=total.metered_s,
             settled_s=total.settled_s,
             within_s=total.within_s,
             start_kw=total.start_kw,
@@ -102,6 +105,7 @@ class Delivery:
         self.total = Tally(
             requested_kwh=total.requested_kwh,
             delivered_kwh=total.delivered_kwh,
+            metered_s=total.metered_s,
             settled_s=total.settled_s,
             within_s=total.within_s,
         )
@@ -149,6 +153,7 @@ def report(
     instruction = dispatch.instruction
     asked_kw = instruction.target_kw if reference_kw is None else reference_kw
     live = reference_kw is not None
+    elapsed_s = (min(now, instruction.end_at) - instruction.start_at).total_seconds()
     gap_kw = asked_kw - sums.believed_kw if live else 0.0
     return DeliveryReport(
         instruction=instruction,
@@ -158,6 +163,7 @@ def report(
         shortfall_kw=gap_kw if abs(gap_kw) > instruction.tolerance_kw else 0.0,
         requested_kwh=tally.requested_kwh,
         delivered_kwh=tally.delivered_kwh,
+        unmetered_s=max(elapsed_s - tally.metered_s, 0.0),
         within_tolerance_frac=(
             min(tally.within_s / tally.settled_s, 1.0) if tally.settled_s > 0.0 else 0.0
         ),

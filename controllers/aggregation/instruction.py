@@ -123,6 +123,9 @@ class DeliveryReport(Wire):
     shortfall_kw: float
     requested_kwh: float
     delivered_kwh: float
+    """As far as it was metered."""
+    unmetered_s: float = 0.0
+    """Part of the elapsed window without measurements; members count by their rated power."""
     within_tolerance_frac: float
     """Share of the elapsed window, after the ramp, metered within tolerance."""
     coverage_frac: float

@@ -126,6 +126,7 @@ function drawFollowed(report) {
       fact(t("measured"), kw(report.measured_kw, { sign: true })),
       fact(t("targetNow"), kw(report.target_kw, { sign: true })),
       fact(t("delivered"), `${report.delivered_kwh.toFixed(1)} / ${report.requested_kwh.toFixed(1)} kWh`),
+      ...(report.unmetered_s >= 1 ? [fact(t("unmetered"), `${report.unmetered_s.toFixed(0)} s`)] : []),
       fact(t("inTolerance"), percent(report.within_tolerance_frac))),
     ...(report.members.length ? [memberTable(report.members)] : []),
   );

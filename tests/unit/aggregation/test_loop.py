@@ -129,8 +129,29 @@ def test_window_ends_by_itself_and_the_report_adds_up() -> None:
     assert report.requested_kwh == pytest.approx(300.0 * 60 / 3600, rel=0.03)
     assert report.delivered_kwh == pytest.approx(report.requested_kwh, rel=0.05)
     assert sum(m.delivered_kwh for m in report.members) == pytest.approx(report.delivered_kwh)
+    assert report.unmetered_s == pytest.approx(0.0, abs=1.0)
     assert report.within_tolerance_frac > 0.95
     assert plant.state().target_kw is None
+
+
+def test_the_report_says_for_how_long_nothing_was_metered() -> None:
+    plant = dispatched(500.0)
+    before = plant.vpp.report("dispatch-1", plant.now)
+    for device in plant.devices.values():
+        device.silent = True
+    plant.run(40)
+    blind = plant.vpp.report("dispatch-1", plant.now)
+    # A state counts as fresh for some seconds after it was published.
+    assert blind.unmetered_s - before.unmetered_s == pytest.approx(37.0, abs=2.0)
+    saved = plant.vpp.checkpoint()
+    for device in plant.devices.values():
+        device.silent = False
+    plant.run(60, without="vpp")
+    plant.start("vpp", saved)
+    plant.run(20)
+    after = plant.vpp.report("dispatch-1", plant.now)
+    assert after.unmetered_s - blind.unmetered_s == pytest.approx(60.0, abs=3.0)
+    assert after.delivered_kwh < after.requested_kwh
 
 
 def test_share_of_a_tripped_member_is_redistributed_within_five_seconds() -> None:
