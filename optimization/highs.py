@@ -75,7 +75,7 @@ class SparseModel:
         cost: ArrayLike = 0.0,
         *,
         term: str = _NO_TERM,
-        integer: bool = False,
+        integer: ArrayLike = False,
         of: tuple[str, ...] = (),
         what: str = "",
     ) -> IntArray:
@@ -96,7 +96,7 @@ class SparseModel:
         self.lower.append(_flat(lower, shape))
         self.upper.append(_flat(upper, shape))
         self.cost.append(_flat(cost, shape))
-        self.integer.append(_flat(float(integer), shape))
+        self.integer.append(_flat(integer, shape))
         if term != _NO_TERM:
             self.terms.append((term, self.n_columns - indices.size, self.n_columns))
         if what:
@@ -142,6 +142,16 @@ class SparseModel:
     def constant(self, term: str, amount: float) -> None:
         """Add a part of the cost that no decision changes."""
         self.constants[term] = self.constants.get(term, 0.0) + amount
+
+    def embed(self, other: SparseModel, *, weight: float) -> tuple[IntArray, IntArray]:
+        """Add all of another model, its costs times a weight; return its columns and rows here."""
+        columns = self.columns(
+            (other.n_columns,), *other.bounds(), weight * other.costs(), integer=other.integers()
+        )
+        rows = self.rows((other.n_rows,), *other.row_bounds())
+        self.triplets += [(rows[r], columns[c], values) for r, c, values in other.triplets]
+        self.constant(_NO_TERM, weight * sum(other.constants.values()))
+        return columns, rows
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper bounds of all columns so far."""

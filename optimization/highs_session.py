@@ -100,6 +100,11 @@ class Session:
         """Hold columns at values, until ``free``."""
         self._bounds(columns, values, values)
 
+    def hold(self, columns: IntArray, values: FloatArray) -> None:
+        """Hold columns, which may be named twice, at values for good: ``free`` leaves them."""
+        self.lower[columns] = self.upper[columns] = values
+        self.free(np.unique(columns))
+
     def cap(self, columns: IntArray, upper: FloatArray) -> None:
         """Lower the upper bound of columns, until ``free``."""
         self._bounds(columns, np.minimum(self.lower[columns], upper), upper)

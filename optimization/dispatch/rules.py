@@ -62,7 +62,7 @@ def check(problem: DispatchProblem) -> None:
         ProblemRefusedError: with all faults that can be told apart; relations between values are
             looked at only when each value by itself is right.
     """
-    faults = [*_sizes(problem)] or [*_values(problem, "", problem.n_steps)]
+    faults = [*_sizes(problem)] or [*out_of_range(problem, "", problem.n_steps)]
     faults += _names(problem)
     if not faults:
         faults += _relations(problem)
@@ -93,17 +93,29 @@ def _range_in(hint: object) -> Range | None:
     return next((r for part in get_args(hint) if (r := _range_in(part)) is not None), None)
 
 
-def _values(part: Plain, path: str, n_steps: int) -> Iterator[ProblemError]:
+def out_of_range(part: Plain, path: str, n_steps: int) -> Iterator[ProblemError]:
+    """Yield a fault for each number of a part that is outside the range of its field.
+
+    Args:
+        part: with all parts it holds.
+        path: to it, ending in a dot, or empty.
+        n_steps: length of a series.
+    """
     ranges = _ranges(type(part))  # type: ignore[arg-type] # a class is hashable
     for item in dataclasses.fields(part):
         value = getattr(part, item.name)
         here = f"{path}{item.name}"
-        if item.name in ranges and value is not None:
+        if item.name in ranges and isinstance(value, Mapping):
+            for name, values in value.items():
+                yield from _numbers(values, f"{here}[{name}]", ranges[item.name], n_steps)
+        elif item.name in ranges and value is not None:
             yield from _numbers(value, here, ranges[item.name], n_steps)
+        elif isinstance(value, Plain):
+            yield from out_of_range(value, f"{here}.", n_steps)
         elif isinstance(value, tuple) and value and isinstance(value[0], Plain):
             for place, member in enumerate(value):
                 label = getattr(member, "name", "") or place
-                yield from _values(member, f"{here}[{label}].", n_steps)
+                yield from out_of_range(member, f"{here}[{label}].", n_steps)
 
 
 def _numbers(value: object, path: str, allowed: Range, n_steps: int) -> Iterator[ProblemError]:

@@ -104,6 +104,10 @@ class Draft:
     """Columns [N, T] of reserve by product."""
     required: dict[str, IntArray] = field(default_factory=dict)
     """Rows [T] by product."""
+    sold: dict[str, IntArray] = field(default_factory=dict)
+    """Columns [T] by product: all that is held of it."""
+    promised: dict[str, IntArray] = field(default_factory=dict)
+    """Rows [T] by commitment: net injection, less what is above, plus what is below."""
 
     def __post_init__(self) -> None:
         """Lay out the horizon."""

@@ -142,6 +142,7 @@ def _add_commitments(draft: Draft) -> None:
         names, shape = (promise.name,), (1, draft.n_steps)
         rows = draft.model.rows(shape, [promise.power_mw], [promise.power_mw])
         draft.model.add(rows, draft.net[promise.point], 1)
+        draft.promised[promise.name] = rows[0]
         for what, sign, price in _deviations(promise.up_price_per_mwh, promise.down_price_per_mwh):
             cost = (np.array(price) * draft.step_h)[None]
             off = draft.model.columns(shape, 0, np.inf, cost, term="commitments")

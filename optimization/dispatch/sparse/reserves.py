@@ -108,6 +108,7 @@ def _add_product(draft: Draft, product: ReserveProduct) -> None:
         of=(product.name,),
         what="most that is paid for",
     )
+    draft.sold[product.name] = total[0]
     sums = model.rows(shape, 0, 0)
     model.add(sums, total, -1)
     for _, columns in draft.held[product.name]:
