@@ -17,7 +17,7 @@ import typer
 from cluster.cli_api import add_to
 from cluster.cli_common import HomeOption, explained
 from cluster.cli_day import ManyValues, day
-from cluster.cli_solve import solve
+from cluster.cli_solve import bid, solve
 from cluster.cli_users import users
 from cluster.settings import load_settings
 
@@ -188,6 +188,7 @@ def rotate_secrets(home: HomeOption = None) -> None:
 add_to(app)
 app.command(cls=ManyValues)(explained(day))
 app.command()(explained(solve))
+app.command()(explained(bid))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The options of ``parkgrid solve``; what it does is in ``cluster.solve``."""
+"""The options of ``parkgrid solve`` and ``parkgrid bid``; what they do is in ``cluster.solve``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+GapOption = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Demanded gap as a fraction of the cost.")
+]
+DeadlineOption = Annotated[
+    float, typer.Option(min=0.0, max=86_400.0, help="Seconds until an answer is due.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--json", help="File for the whole result, as JSON.")
+]
 
 
 def solve(
@@ -16,15 +26,9 @@ def solve(
         ),
     ],
     *,
-    gap: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Demanded gap as a fraction of the cost.")
-    ] = 1e-3,
-    deadline: Annotated[
-        float, typer.Option(min=0.0, max=86_400.0, help="Seconds until an answer is due.")
-    ] = 300.0,
-    out: Annotated[
-        Path | None, typer.Option("--json", help="File for the whole result, as JSON.")
-    ] = None,
+    gap: GapOption = 1e-3,
+    deadline: DeadlineOption = 300.0,
+    out: OutOption = None,
 ) -> None:
     """Solve a dispatch problem; Ctrl-C answers with the best so far.
 
@@ -33,3 +37,27 @@ def solve(
     from cluster.solve.command import run_command  # noqa: PLC0415 - other commands start faster
 
     raise typer.Exit(run_command(file, gap_frac=gap, deadline_s=deadline, out=out))
+
+
+def bid(
+    file: Annotated[
+        Path, typer.Argument(help="Bidding problem, as JSON.", exists=True, dir_okay=False)
+    ],
+    *,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Result of an earlier run: judge its bid, make none.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    gap: GapOption = 1e-3,
+    deadline: DeadlineOption = 300.0,
+    out: OutOption = None,
+) -> None:
+    """Find day-ahead curves and reserve for what may happen; Ctrl-C answers with the best so far.
+
+    Exit code 1 when there is no bid, 2 when the problem breaks a rule.
+    """
+    from cluster.solve.bid import run_bid  # noqa: PLC0415 - other commands start faster
+
+    raise typer.Exit(run_bid(file, judge=judge, gap_frac=gap, deadline_s=deadline, out=out))

@@ -1,4 +1,4 @@
-"""Dispatch problems and results as JSON, and their schemas.
+"""Dispatch and bidding problems and their results as JSON, and their schemas.
 
 The schemas are generated from the types that decode the files, so that they cannot drift apart:
 ``python -m cluster.solve.problem_json`` writes them to ``docs/engine``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +17,8 @@ from optimization.checks import ProblemError
 from optimization.dispatch.problem import DispatchProblem
 from optimization.dispatch.result import DispatchResult
 from optimization.dispatch.rules import ProblemRefusedError
+from optimization.uncertainty.problem import BiddingProblem
+from optimization.uncertainty.result import BiddingResult
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MOST_FAULTS = 50
@@ -24,6 +26,9 @@ _SHOWN = 60
 _RULES = {"missing": "is required", "unexpected_keyword_argument": "is not a known field"}
 _PROBLEM = TypeAdapter(DispatchProblem)
 _RESULT = TypeAdapter(DispatchResult)
+_BIDDING_PROBLEM = TypeAdapter(BiddingProblem)
+_BIDDING_RESULT = TypeAdapter(BiddingResult)
+T = TypeVar("T")
 
 
 def decode_problem(data: bytes) -> DispatchProblem:
@@ -32,10 +37,7 @@ def decode_problem(data: bytes) -> DispatchProblem:
     Raises:
         ProblemRefusedError: it is not JSON, or fields are missing, unknown or of another type.
     """
-    try:
-        return _PROBLEM.validate_json(data)
-    except ValidationError as error:
-        raise ProblemRefusedError(faults_of(error)) from None
+    return _decoded(_PROBLEM, data)
 
 
 def encode_problem(problem: DispatchProblem) -> bytes:
@@ -54,8 +56,40 @@ def decode_result(data: bytes) -> DispatchResult:
     Raises:
         ProblemRefusedError: it is not JSON, or fields are missing, unknown or of another type.
     """
+    return _decoded(_RESULT, data)
+
+
+def decode_bidding(data: bytes) -> BiddingProblem:
+    """Return the bidding problem in a JSON document, unchecked likewise.
+
+    Raises:
+        ProblemRefusedError: it is not JSON, or fields are missing, unknown or of another type.
+    """
+    return _decoded(_BIDDING_PROBLEM, data)
+
+
+def encode_bidding(problem: BiddingProblem) -> bytes:
+    """Return a bidding problem as JSON; what has its default is left out."""
+    return _BIDDING_PROBLEM.dump_json(problem, exclude_defaults=True)
+
+
+def encode_bidding_result(result: BiddingResult) -> bytes:
+    """Return the result of a bidding problem as JSON."""
+    return _BIDDING_RESULT.dump_json(result)
+
+
+def decode_bidding_result(data: bytes) -> BiddingResult:
+    """Return the result of a bidding problem in a JSON document.
+
+    Raises:
+        ProblemRefusedError: it is not JSON, or fields are missing, unknown or of another type.
+    """
+    return _decoded(_BIDDING_RESULT, data)
+
+
+def _decoded(adapter: TypeAdapter[T], data: bytes) -> T:
     try:
-        return _RESULT.validate_json(data)
+        return adapter.validate_json(data)
     except ValidationError as error:
         raise ProblemRefusedError(faults_of(error)) from None
 
@@ -77,6 +111,8 @@ def schemas() -> dict[str, str]:
     adapters: dict[str, TypeAdapter[Any]] = {
         "dispatch-problem": _PROBLEM,
         "dispatch-result": _RESULT,
+        "bidding-problem": _BIDDING_PROBLEM,
+        "bidding-result": _BIDDING_RESULT,
     }
     return {
         name: json.dumps({"$schema": _DIALECT, **adapter.json_schema()}, indent=2) + "\n"
