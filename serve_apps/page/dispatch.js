@@ -173,7 +173,7 @@ function memberTable(members) {
     h("thead", {}, cells([t("member"), t("asked"), t("granted"), t("measured"), t("why")], "th")),
     h("tbody", {}, ...members.map((m) => cells([
       m.member_id, bare(m.requested_kw), bare(m.granted_kw), bare(m.measured_kw),
-      m.note || `${m.winner}: ${m.winner_reason}`,
+      m.note || [m.winner, m.winner_reason].filter(Boolean).join(": "),
     ], "td")))));
 }
 
