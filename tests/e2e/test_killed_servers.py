@@ -150,7 +150,7 @@ def breakers_open(park: Park) -> set[str]:
 def test_a_killed_redis_shows_in_readiness_and_is_used_again(
     park: Park, redis_server: Redis
 ) -> None:
-    assert missing(park) == set()
+    wait_until(lambda: missing(park) == set(), within_s=30.0, every_s=0.2)
     redis_server.kill()
     try:
         wait_until(lambda: missing(park) == {"redis"}, within_s=15.0, every_s=0.2)
