@@ -35,18 +35,24 @@ def explain(problem: DispatchProblem, time_limit_s: float) -> tuple[Conflict, ..
     model = assemble(problem).model
     session = Session(model)
     found = session.contradiction(time_limit_s=time_limit_s / 2)
-    if found is not None:
-        rows, columns = found
-        members = [
-            (block, np.isin(block.indices, indices))
-            for labelled, indices in (
-                (model.labelled_rows, rows),
-                (model.labelled_columns, columns),
-            )
-            for block in labelled
-        ]
-        return _conflicts(members)
-    return _delete(model, session, due)
+    return _delete(model, session, due) if found is None else named(model, *found)
+
+
+def named(model: SparseModel, rows: IntArray, columns: IntArray) -> tuple[Conflict, ...]:
+    """Return what rows and columns of a contradiction mean, where they mean something."""
+    members = [
+        (block, np.isin(block.indices, indices))
+        for labelled, indices in ((model.labelled_rows, rows), (model.labelled_columns, columns))
+        for block in labelled
+    ]
+    return _conflicts(members)
+
+
+def in_words(conflicts: tuple[Conflict, ...]) -> str:
+    """Return a contradiction as a sentence fragment."""
+    if not conflicts:
+        return "the constraints contradict one another; there was no time to find out which"
+    return "these cannot all hold: " + "; ".join(map(str, conflicts))
 
 
 def _conflicts(members: Sequence[tuple[Labelled, BoolArray]]) -> tuple[Conflict, ...]:

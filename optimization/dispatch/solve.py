@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from optimization.checks import BoolArray, FloatArray
-from optimization.dispatch.explain import explain
+from optimization.dispatch.explain import explain, in_words
 from optimization.dispatch.fields import Series, series
 from optimization.dispatch.previous import PreviousPlan
 from optimization.dispatch.problem import DispatchProblem
-from optimization.dispatch.result import Conflict, DispatchResult, DispatchStatus
+from optimization.dispatch.result import DispatchResult, DispatchStatus
 from optimization.dispatch.rules import check
 from optimization.dispatch.sparse.assemble import assemble
 from optimization.dispatch.sparse.draft import Draft
@@ -79,7 +79,7 @@ def solve_dispatch(
         return DispatchResult(
             status=DispatchStatus.INFEASIBLE,
             solve_s=time.perf_counter() - begun,
-            reason=_in_words(conflicts),
+            reason=in_words(conflicts),
             contradiction=conflicts,
         )
     if search.best is None:
@@ -312,9 +312,3 @@ class _Search:
             reserve_price_per_mw_h=self.reserve_prices,
             breaches=breaches(draft, values),
         )
-
-
-def _in_words(conflicts: tuple[Conflict, ...]) -> str:
-    if not conflicts:
-        return "the constraints contradict one another; there was no time to find out which"
-    return "these cannot all hold: " + "; ".join(map(str, conflicts))
