@@ -8,7 +8,7 @@ should be taken: first stop what is no longer wanted, then start what is missing
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from controllers.park import AggregateDefinition, ParkDefinition, ResourceDefini
 
 RESOURCE_PREFIX = "resource:"
 AGGREGATE_PREFIX = "aggregate:"
+OPTIMIZER_PREFIX = "optimizer:"
 ALARMS = "alarms"
 OPTIMIZER = "optimizer"
 RECORDER = "recorder"
@@ -34,6 +35,11 @@ def resource_actor(resource_id: str) -> str:
 def aggregate_actor(aggregate_id: str) -> str:
     """Return the name of an aggregate's actor."""
     return f"{AGGREGATE_PREFIX}{aggregate_id}"
+
+
+def optimizer_actor(optimizer_id: str) -> str:
+    """Return the name of a deployed optimizer's actor."""
+    return f"{OPTIMIZER_PREFIX}{optimizer_id}"
 
 
 class StepKind(StrEnum):
@@ -56,11 +62,15 @@ def turned_devices(park: ParkDefinition) -> frozenset[str]:
     return frozenset(r.id for r in park.resources if r.consumption_positive)
 
 
-def wanted_actors(park: ParkDefinition) -> dict[str, str]:
+def wanted_actors(park: ParkDefinition, optimizer_ids: Iterable[str] = ()) -> dict[str, str]:
     """Return actor name to digest of what it must be built from.
 
     The digest covers everything the actor is constructed with, so a changed definition shows as a
     changed digest.
+
+    Args:
+        park: as defined.
+        optimizer_ids: of the deployed optimizers that run; under an id nothing ever changes.
     """
     wanted = {
         resource_actor(r.id): _digest(park.id, r, park.parents_of(r.id)) for r in park.resources
@@ -69,6 +79,7 @@ def wanted_actors(park: ParkDefinition) -> dict[str, str]:
         aggregate_actor(a.id): _digest(park.id, a, [park.parents_of(m) for m in a.members])
         for a in park.aggregates
     }
+    wanted |= {optimizer_actor(id_): _digest(park.id, id_, []) for id_ in optimizer_ids}
     wanted[OPTIMIZER] = _digest(park.id, park, [])
     wanted[ALARMS] = _digest(park.id, ALARMS, alarm_subjects(park))
     wanted[RECORDER] = _digest(park.id, RECORDER, [])

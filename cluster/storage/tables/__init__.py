@@ -10,6 +10,7 @@ from cluster.storage.tables import (
     approvals,
     devices,
     operations,
+    optimizers,
     park,
     templates,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "approvals",
     "devices",
     "operations",
+    "optimizers",
     "park",
     "templates",
 ]
