@@ -1,5 +1,6 @@
 """The OptimizerActor: keeps the park's day planned and hands each aggregate its members' part.
 
+The built-in engine plans, and beside it the optimizers that people deployed (``actors.deployed``).
 It plans once every resource has answered (or the first wait is over), again every ``REPLAN_S`` and
 at every quarter hour, from the twins' measured states. Solving runs in a thread with a deadline; a
 solve that fails leaves what is left of the last plan, labelled degraded.
@@ -15,9 +16,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from actors import runtime
+from actors.deployed.bench import Bench, Solvers
 from actors.precedence import Precedence
+from actors.tasks import end
 from controllers.aggregation.checkpoint import MemberPlan
 from controllers.kernel.errors import ActorUnavailableError, NotFoundError, ParkgridError
+from controllers.kernel.ids import RandomIds
 from controllers.kernel.timebase import QUARTER_HOUR, Clock, SystemClock, floor_to
 from controllers.park import ParkDefinition
 from controllers.planning.forecast import forecast_park
@@ -25,6 +29,7 @@ from controllers.planning.horizon import plan_horizon
 from controllers.planning.park_plan import ParkPlan
 from controllers.planning.pose import PosedPark, pose_park
 from controllers.planning.read import read_plan
+from controllers.ports.optimizers import OptimizerLedgerFactory
 from controllers.resources.kinds import build_twin
 from controllers.resources.twin import TwinState
 from controllers.supervision import aggregate_actor, resource_actor
@@ -48,13 +53,18 @@ class OptimizerActor:
 
     Args:
         park: the park.
+        open_optimizers: opens the book of deployed optimizers.
         new_clock: makes the clock; another one only in simulated time.
     """
 
     PRECEDENCE = Precedence.BACKGROUND
 
     def __init__(
-        self, park: ParkDefinition, *, new_clock: Callable[[], Clock] = SystemClock
+        self,
+        park: ParkDefinition,
+        open_optimizers: OptimizerLedgerFactory,
+        *,
+        new_clock: Callable[[], Clock] = SystemClock,
     ) -> None:
         self._park = park
         self._clock = new_clock()
@@ -63,6 +73,14 @@ class OptimizerActor:
         self._n_plans = 0
         self._problem = ""
         self._one_at_a_time = asyncio.Lock()
+        self._bench = Bench(
+            open_optimizers,
+            Solvers(),
+            clock=self._clock,
+            ids=RandomIds(self._clock),
+            currency=park.currency.value,
+            replan=self.replan,
+        )
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def plan(self) -> ParkPlan | None:
@@ -92,11 +110,13 @@ class OptimizerActor:
             "gap_frac": plan.gap_frac if plan and plan.gap_frac is not None else float("nan"),
             "breaches": len(plan.breaches) if plan else 0,
             "problem": self._problem,
+            **self._bench.health(),
         }
 
     async def stop(self) -> None:
         """Plan no more."""
-        self._task.cancel()
+        await end(self._task)
+        await self._bench.stop()
 
     async def _run(self) -> None:
         await self._wait_for_measurements()
@@ -154,7 +174,11 @@ class OptimizerActor:
 
     async def _ask(self, posed: PosedPark) -> DispatchResult:
         """Return the answer to a problem, whatever happens: the seam between asking and reading."""
-        return await asyncio.to_thread(_solve, posed.problem, posed.previous)
+
+        async def built_in() -> DispatchResult:
+            return await asyncio.to_thread(_solve, posed.problem, posed.previous)
+
+        return await self._bench.plan(posed.problem, built_in, SOLVE_DEADLINE_S)
 
     async def _hand_out(self, plan: ParkPlan) -> None:
         for aggregate_id, part in member_plans(self._park, plan).items():

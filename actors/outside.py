@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from actors.links.mqtt import MqttSettings
 from controllers.ports.actors import ActorStoreFactory, RecordSink
 from controllers.ports.alarms import AlarmSourceFactory
 from controllers.ports.devices import DeviceLedger
 from controllers.ports.history import HistorySettings, HistoryWriter
+from controllers.ports.optimizers import OptimizerLedgerFactory
 from controllers.ports.registry import ParkRegistry
 
 
@@ -26,5 +28,8 @@ class Outside:
     open_history: Callable[[], HistoryWriter]
     history: HistorySettings
     open_alarms: AlarmSourceFactory
+    open_optimizers: OptimizerLedgerFactory
+    optimizers: Path
+    """Folder of what belongs to deployed optimizers."""
     notice_networks: tuple[str, ...] = ()
     """To which notices of alarms may go although they are not public."""

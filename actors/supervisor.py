@@ -16,6 +16,7 @@ import logging
 from actors import runtime
 from actors.aggregate import AggregateActor
 from actors.alarms import AlarmActor
+from actors.deployed.actor import DeployedOptimizerActor
 from actors.devices import DevicesActor
 from actors.fleet import FleetActor
 from actors.historian import HistorianActor
@@ -28,6 +29,7 @@ from controllers.kernel.errors import NotFoundError, ParkgridError, StorageUnava
 from controllers.kernel.wire import decode, encode
 from controllers.park import ParkDefinition
 from controllers.ports.actors import ActorStore
+from controllers.ports.optimizers import OptimizerLedger
 from controllers.ports.registry import ParkRegistry
 from controllers.supervision import (
     AGGREGATE_PREFIX,
@@ -35,6 +37,7 @@ from controllers.supervision import (
     DEVICES,
     HISTORIAN,
     OPTIMIZER,
+    OPTIMIZER_PREFIX,
     RECORDER,
     RESOURCE_PREFIX,
     SUPERVISOR,
@@ -70,6 +73,9 @@ class Supervisor:
         self._registry: ParkRegistry | None = None
         self._park: ParkDefinition | None = None
         self._version = -1
+        self._ledger: OptimizerLedger | None = None
+        self._optimizers: tuple[str, ...] = ()
+        self._revision = -1
         self._store: ActorStore | None = None
         self._epoch = 0
         self._digests: dict[str, str] = {}
@@ -120,7 +126,8 @@ class Supervisor:
     async def _turn(self) -> None:
         store = await self._restored()
         registry, park = await self._read()
-        steps = reconcile(wanted_actors(park), await self._live())
+        await self._read_optimizers()
+        steps = reconcile(self._wanted(park), await self._live())
         for step in steps:
             await self._take(step, park)
         if steps:
@@ -152,6 +159,18 @@ class Supervisor:
             self._version = version
         return self._registry, self._park
 
+    async def _read_optimizers(self) -> None:
+        if self._ledger is None:
+            self._ledger = await asyncio.to_thread(self._outside.open_optimizers)
+        revision = await asyncio.to_thread(self._ledger.revision)
+        if revision != self._revision:
+            running = await asyncio.to_thread(self._ledger.running)
+            self._optimizers = tuple(optimizer.id for optimizer in running)
+            self._revision = revision
+
+    def _wanted(self, park: ParkDefinition) -> dict[str, str]:
+        return wanted_actors(park, self._optimizers)
+
     async def _live(self) -> dict[str, str | None]:
         names = await asyncio.to_thread(runtime.list_names)
         return {name: self._digests.get(name) for name in names if name != SUPERVISOR}
@@ -160,11 +179,11 @@ class Supervisor:
         if step.kind is StepKind.STOP:
             await self._stop_actor(step.name)
             self._digests.pop(step.name, None)
-            if step.name not in wanted_actors(park):
+            if step.name not in self._wanted(park):
                 await clear_state(self._outside.mqtt, step.name)
         else:
             await self._start_in_turn(step.name, park)
-            self._digests[step.name] = wanted_actors(park)[step.name]
+            self._digests[step.name] = self._wanted(park)[step.name]
             self._kills_applied = frozenset()
         logger.info("%s %s", step.kind, step.name)
 
@@ -212,7 +231,9 @@ class Supervisor:
                 outside.notice_networks,
             )
         if name == OPTIMIZER:
-            return runtime.spawn(OptimizerActor, name, park)
+            return runtime.spawn(OptimizerActor, name, park, outside.open_optimizers)
+        if name.startswith(OPTIMIZER_PREFIX):
+            return self._start_optimizer(name)
         if name.startswith(AGGREGATE_PREFIX):
             id_ = name.removeprefix(AGGREGATE_PREFIX)
             return runtime.spawn(AggregateActor, name, park, id_, outside.mqtt, outside.open_store)
@@ -224,6 +245,12 @@ class Supervisor:
         return runtime.spawn(
             class_, name, park.id, definition, homes, outside.mqtt, outside.open_store
         )
+
+    def _start_optimizer(self, name: str) -> runtime.ActorHandle:
+        if self._ledger is None:
+            raise NotFoundError("actor", name)
+        code = self._ledger.code(name.removeprefix(OPTIMIZER_PREFIX))
+        return runtime.spawn(DeployedOptimizerActor, name, code, self._outside.optimizers)
 
     async def _apply_kills(self, registry: ParkRegistry, park: ParkDefinition) -> None:
         # A retired resource keeps its switch, in case a park file brings it back.

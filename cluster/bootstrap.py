@@ -176,9 +176,11 @@ def bring_up(
         jwt_secret_file=home.jwt_secret_file,
         seal_keys_file=home.seal_keys_file,
         four_eyes=settings.four_eyes,
+        shadow_plans=settings.shadow_plans,
         cors_origins=settings.cors_origins,
         mqtt=mqtt,
         history=home.history,
+        optimizers=home.optimizers,
         history_settings=HistorySettings(
             raw_days=settings.history_raw_days, minute_days=settings.history_minute_days
         ),

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.cli_common import explained
+from cluster.cli_optimizer import deploy
 
 Words = Annotated[
     list[str] | None,
@@ -61,6 +62,16 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "usage": ("get_usage", "Show who uses it: TEMPLATE."),
         "validate": ("validate_configuration", "Check: TEMPLATE parameters={...}"),
     },
+    "optimizer": {
+        "list": ("list_optimizers", "List optimizers: state="),
+        "show": ("get_optimizer", "Show an optimizer: OPTIMIZER."),
+        "shadow": ("shadow_optimizer", "Judge it on live problems: OPTIMIZER reason="),
+        "scores": ("list_optimizer_scores", "List how its plans did, newest first: OPTIMIZER."),
+        "summary": ("summarize_optimizer", "Sum up how its plans did: OPTIMIZER."),
+        "promote": ("promote_optimizer", "Dispatch it: OPTIMIZER reason= --if-match VERSION"),
+        "rollback": ("roll_back_optimizer", "Take it out of force: OPTIMIZER reason="),
+        "remove": ("remove_optimizer", "Remove it: OPTIMIZER --if-match VERSION"),
+    },
     "alarms": {
         "list": ("list_alarms", "List alarms: state= severity= subject="),
         "show": ("get_alarm", "Show an alarm with its history: ALARM."),
@@ -88,6 +99,8 @@ def add_to(app: typer.Typer) -> None:
         typer_group = typer.Typer(help=f"The park's {group}, over its API.", no_args_is_help=True)
         for verb, (operation_id, help_) in verbs.items():
             typer_group.command(verb, help=help_)(_command(operation_id))
+        if group == "optimizer":
+            typer_group.command("deploy")(explained(deploy))
         app.add_typer(typer_group, name=group)
 
 

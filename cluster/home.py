@@ -55,6 +55,11 @@ class Home:
         return self.path / "actors"
 
     @property
+    def optimizers(self) -> Path:
+        """Python environments that deployed optimizers may name, and folders of those that run."""
+        return self.path / "optimizers"
+
+    @property
     def history(self) -> Path:
         """Samples and minutes; what can be lost without control noticing."""
         return self.path / "history"

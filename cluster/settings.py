@@ -77,7 +77,10 @@ class Settings(BaseSettings):
     cors_origins: tuple[Origin, ...] = ()
     """Pages from elsewhere that may use the API from a browser, as a JSON list."""
     four_eyes: FourEyes = "auto"
-    """Whether releasing a kill switch and changing limits wait for a second person."""
+    """Whether releasing a kill switch, changing limits and promoting an optimizer wait for a second
+    person."""
+    shadow_plans: int = Field(12, ge=1, le=1000)
+    """Plans in a row that an optimizer must have made in shadow, and all held, to be promoted."""
     keys_kept_days: int = Field(14, ge=1, le=3_660)
     """A repeated request finds its first answer for so long."""
     reports_kept_days: int = Field(400, ge=7, le=36_600)

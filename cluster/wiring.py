@@ -40,6 +40,8 @@ from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder, open_history_writer
 from cluster.storage.lockouts import RedisLockouts
 from cluster.storage.operations import SqlOperations
+from cluster.storage.optimizer_ledger import open_optimizer_ledger
+from cluster.storage.optimizers import SqlOptimizers
 from cluster.storage.quotas import LimitsQuotas
 from cluster.storage.records import open_record_sink
 from cluster.storage.redis import SharedRedis, open_redis, ping
@@ -72,11 +74,14 @@ class Wiring:
     seal_keys_file: Path
     """For ``FileSecretBox``, which opens and seals what stores keep secret."""
     four_eyes: FourEyes
+    shadow_plans: int
     cors_origins: tuple[str, ...]
     mqtt: MqttSettings
     history: Path
     """Directory of the history's files."""
     history_settings: HistorySettings
+    optimizers: Path
+    """Directory of what belongs to deployed optimizers."""
     keys_kept: timedelta
     reports_kept: timedelta
     device_records_kept: timedelta
@@ -107,6 +112,8 @@ class Wiring:
                 self.database_url,
                 functools.partial(FileSecretBox, self.seal_keys_file),
             ),
+            open_optimizers=functools.partial(open_optimizer_ledger, self.database_url),
+            optimizers=self.optimizers,
             notice_networks=self.notice_networks,
         )
 
@@ -136,6 +143,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
     settings = ApiSettings(
         jwt_secret=read_secret(wiring.jwt_secret_file),
         four_eyes=wiring.four_eyes,
+        shadow_plans=wiring.shadow_plans,
         cors_origins=wiring.cors_origins,
     )
     calls = ActorCalls()
@@ -170,6 +178,7 @@ def _open_api(wiring: Wiring) -> tuple[ApiDeps, AbstractAsyncContextManager[obje
         keys=SqlApiKeys(database),
         grid_factors=wiring.grid_factors,
         approvals=SqlApprovals(database),
+        optimizers=SqlOptimizers(database),
         quotas=LimitsQuotas(shared, clock),
         lockouts=RedisLockouts(
             shared, n_free=settings.login_free_attempts, max_wait_s=settings.login_max_wait_s

@@ -14,6 +14,7 @@ from serve_apps.devices import maintenance, management
 from serve_apps.devices import registration as devices
 from serve_apps.history import routes as history
 from serve_apps.operations import bulk, dispatch, dispatch_list, hands, park
+from serve_apps.optimizers import routes as optimizers
 from serve_apps.system import audit, metrics, probes
 from serve_apps.templates import kinds
 from serve_apps.templates import routes as templates
@@ -35,6 +36,7 @@ ROUTES: list[BaseRoute] = [
     *maintenance.router.routes,
     *kinds.router.routes,
     *templates.router.routes,
+    *optimizers.router.routes,
     *history.router.routes,
     *session.router.routes,
     *users.router.routes,

@@ -8,7 +8,7 @@ import { clockTime, kw, nameOf, t } from "./text.js";
 const EVERY_MS = 3000;
 const SAID_MS = 30_000;
 const MAX_ROWS = 50;
-const READERS = ["operator", "maintainer", "admin", "auditor"];
+const READERS = ["operator", "maintainer", "quant", "admin", "auditor"];
 
 // Who may do it, and so may agree to it.
 const DECIDERS = {
@@ -17,6 +17,7 @@ const DECIDERS = {
   "aggregation.activate": ["operator", "admin"],
   "aggregation.add": ["operator", "maintainer", "admin"],
   "resource.widen": ["maintainer", "admin"],
+  "optimizer.promote": ["quant", "operator", "admin"],
 };
 
 let waiting = [];

@@ -28,6 +28,12 @@ _ACTOR_FIGURES = (
     ("gap_frac", "parkgrid_plan_gap_ratio", False, "Proven distance from the optimum."),
     ("breaches", "parkgrid_plan_breaches", False, "Limits and wishes the last plan cannot keep."),
     ("degraded", "parkgrid_plan_degraded", False, "1 while an older plan is followed."),
+    (
+        "promoted_failures",
+        "parkgrid_promoted_optimizer_failures",
+        False,
+        "Plans of the promoted optimizer in a row that did not hold.",
+    ),
     ("plans", "parkgrid_plans", True, "Plans made."),
     ("waiting", "parkgrid_history_samples_waiting", False, "Samples not yet in a file."),
     ("alarms_overflowed", "parkgrid_alarms_overflowed", True, "Alarms beyond what is kept."),

@@ -31,6 +31,7 @@ from controllers.ports.health import ActorHealth
 from controllers.ports.history import HistoryReader
 from controllers.ports.live import LiveView
 from controllers.ports.operations import OperationsStore
+from controllers.ports.optimizers import OptimizerStore
 from controllers.ports.quotas import QuotaStore, SharedLockouts
 from controllers.ports.templates import TemplateStore
 
@@ -52,8 +53,11 @@ class ApiSettings:
     refresh_lifetime_s: float = 43_200.0
     """One shift: how long a session lasts, however often it is refreshed."""
     four_eyes: Literal["auto", "always", "never"] = "auto"
-    """Whether releasing a kill switch and changing limits wait for a second person; ``auto``: where
-    there is one who could be it, so that a single operator is never stuck."""
+    """Whether releasing a kill switch, changing limits and promoting an optimizer wait for a second
+    person; ``auto``: where there is one who could be it, so that a single one is never stuck."""
+    shadow_plans: int = 12
+    """Plans in a row that an optimizer must have made in shadow, and all held, to be promoted; one
+    is made about every five minutes."""
     approval_lifetime_s: float = 3600.0
     """What nobody decided on by then has to be asked for again."""
     ingress_sends_request_id: bool = False
@@ -131,6 +135,7 @@ class ApiDeps:
     grid_factors: Sequence[GridFactor] = ()
     """Emission factors of this park's grid; without any those of its country count."""
     approvals: ApprovalStore
+    optimizers: OptimizerStore
     quotas: QuotaStore
     lockouts: SharedLockouts
     clock: Clock

@@ -75,6 +75,10 @@ class Operation(StrEnum):
     WORK_LOG_WRITE = "work_log.write"
     APPROVAL_READ = "approval.read"
     APPROVAL_DECIDE = "approval.decide"
+    OPTIMIZER_READ = "optimizer.read"
+    OPTIMIZER_DEPLOY = "optimizer.deploy"
+    OPTIMIZER_PROMOTE = "optimizer.promote"
+    OPTIMIZER_ROLL_BACK = "optimizer.roll_back"
 
 
 _EVERYONE = frozenset(Role)
@@ -82,6 +86,7 @@ _DISPATCHERS = frozenset({Role.OPERATOR, Role.ADMIN})
 _INSPECTORS = frozenset({Role.AUDITOR, Role.ADMIN})
 _HANDS_ON = frozenset({Role.OPERATOR, Role.MAINTAINER, Role.ADMIN})
 _MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMIN})
+_QUANTS = frozenset({Role.QUANT, Role.ADMIN})
 
 PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.PARK_READ: _EVERYONE,
@@ -137,12 +142,25 @@ PERMISSIONS: dict[Operation, frozenset[Role]] = {
     Operation.MAINTENANCE_PLAN: _HANDS_ON,
     Operation.MAINTENANCE_END: _HANDS_ON,
     Operation.WORK_LOG_WRITE: _HANDS_ON,
-    Operation.APPROVAL_READ: _HANDS_ON | _INSPECTORS,
+    Operation.APPROVAL_READ: _HANDS_ON | _INSPECTORS | _QUANTS,
     # And what is approved must be permitted to them too.
-    Operation.APPROVAL_DECIDE: _HANDS_ON,
+    Operation.APPROVAL_DECIDE: _HANDS_ON | _QUANTS,
+    Operation.OPTIMIZER_READ: _HANDS_ON | _INSPECTORS | _QUANTS,
+    # Runs code of theirs on the park's machine.
+    Operation.OPTIMIZER_DEPLOY: _QUANTS,
+    # It moves the park: theirs who made it and theirs who run the park.
+    Operation.OPTIMIZER_PROMOTE: _QUANTS | _DISPATCHERS,
+    Operation.OPTIMIZER_ROLL_BACK: _QUANTS | _HANDS_ON,
 }
 
-PERSONAL = frozenset({Operation.KEY_MAKE, Operation.USER_CHANGE, Operation.APPROVAL_DECIDE})
+PERSONAL = frozenset(
+    {
+        Operation.KEY_MAKE,
+        Operation.USER_CHANGE,
+        Operation.APPROVAL_DECIDE,
+        Operation.OPTIMIZER_DEPLOY,
+    }
+)
 """For people only: an API key that leaks must not be able to make itself at home."""
 
 

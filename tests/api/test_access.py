@@ -26,6 +26,7 @@ ALARM_RULE = {
     "condition": {"kind": "missing_data", "max_age_s": 5},
     "severity": "low",
 }
+OPTIMIZER = {"name": "x", "file_name": "x.py", "content_base64": "eA=="}
 ALARM_CHANNEL = {"name": "x", "endpoint": {"kind": "mqtt"}}
 REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     (Operation.PARK_READ, "GET", "/park", {}),
@@ -226,6 +227,15 @@ REQUESTS: list[tuple[Operation, str, str, dict[str, Any]]] = [
     ),
     (Operation.MAINTENANCE_PLAN, "PATCH", "/maintenance-windows/w0", {"json": REASON}),
     (Operation.MAINTENANCE_END, "POST", "/maintenance-windows/w0/end", {"json": REASON}),
+    (Operation.OPTIMIZER_READ, "GET", "/optimizers", {}),
+    (Operation.OPTIMIZER_READ, "GET", "/optimizers/o0", {}),
+    (Operation.OPTIMIZER_READ, "GET", "/optimizers/o0/scores", {}),
+    (Operation.OPTIMIZER_READ, "GET", "/optimizers/o0/summary", {}),
+    (Operation.OPTIMIZER_DEPLOY, "POST", "/optimizers", {"json": OPTIMIZER}),
+    (Operation.OPTIMIZER_DEPLOY, "POST", "/optimizers/o0/shadow", {"json": REASON}),
+    (Operation.OPTIMIZER_PROMOTE, "POST", "/optimizers/o0/promote", {"json": REASON}),
+    (Operation.OPTIMIZER_ROLL_BACK, "POST", "/optimizers/o0/rollback", {"json": REASON}),
+    (Operation.OPTIMIZER_DEPLOY, "DELETE", "/optimizers/o0", {}),
 ]
 
 

@@ -107,6 +107,7 @@ NO_PLACE = {
     "channel_id",
     "key_id",
     "kind",
+    "optimizer_id",
     "rule_id",
     "session_id",
     "template_id",

@@ -92,6 +92,37 @@ def test_wrong_words_are_told_before_anything_is_sent(api: Served, kept: Path) -
     assert (refused.exit_code, "target_kw" in refused.stderr) == (1, True)
 
 
+def test_an_optimizer_is_deployed_from_a_file_or_a_folder(
+    api: Served, kept: Path, tmp_path: Path
+) -> None:
+    log_in(api, "quant")
+    file = tmp_path / "greedy.py"
+    file.write_text("def solve(problem, deadline_s):\n    return {}\n")
+    deployed = run("optimizer", "deploy", str(file), "--note", "first", "--json")
+    assert deployed.exit_code == 0, deployed.output
+    optimizer = json.loads(deployed.stdout)
+    assert (optimizer["state"], optimizer["note"]) == ("deployed", "first")
+    folder = tmp_path / "package"
+    folder.mkdir()
+    assert "must hold optimizer.py" in run("optimizer", "deploy", str(folder)).stderr
+    (folder / "optimizer.py").write_text("from helper import solve\n")
+    (folder / "helper.py").write_text(file.read_text())
+    packed = run("optimizer", "deploy", str(folder))
+    assert packed.exit_code == 0, packed.output
+    again = run("optimizer", "deploy", str(folder))
+    assert (again.exit_code, "409" in again.stderr) == (1, True)
+    bad_name = run("optimizer", "deploy", str(file), "--name", "A B")
+    assert (bad_name.exit_code, bad_name.stderr.startswith("parkgrid: name")) == (2, True)
+    assert run("optimizer", "shadow", optimizer["id"], "reason=go").exit_code == 0
+    listed = run("optimizer", "list").stdout
+    assert "shadow" in listed
+    assert "package-" in listed
+    assert json.loads(run("optimizer", "summary", optimizer["id"], "--json").stdout)["n_plans"] == 0
+    removed = run("optimizer", "remove", optimizer["id"], "--if-match", "2")
+    assert removed.exit_code == 0, removed.output
+    assert optimizer["id"] not in run("optimizer", "list").stdout
+
+
 def test_any_operation_can_be_done(api: Served, kept: Path) -> None:
     log_in(api)
     assert "parkgrid_actor_up" in run("api", "get_metrics").stdout

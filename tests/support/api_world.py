@@ -25,6 +25,7 @@ from cluster.storage.findings import SqlFindings
 from cluster.storage.history.opening import HistoryFolder
 from cluster.storage.history.writing import HistoryFiles
 from cluster.storage.operations import SqlOperations
+from cluster.storage.optimizers import SqlOptimizers
 from cluster.storage.registry import SqlParkRegistry
 from cluster.storage.resources import SqlResources
 from cluster.storage.templates import SqlTemplates
@@ -187,6 +188,7 @@ async def open_world(settings: ApiSettings) -> AsyncIterator[World]:
             aggregations=SqlAggregations(database, assets),
             findings=SqlFindings(database, assets, ids),
             templates=SqlTemplates(database),
+            optimizers=SqlOptimizers(database),
             history=history,
             upkeep=SqlUpkeep(database),
             alarms=SqlAlarms(database, ReversingBox()),

@@ -9,6 +9,7 @@ from serve_apps.client.operations.devices import DevicesCalls
 from serve_apps.client.operations.dispatch import DispatchCalls
 from serve_apps.client.operations.history import HistoryCalls
 from serve_apps.client.operations.maintenance import MaintenanceCalls
+from serve_apps.client.operations.optimizers import OptimizersCalls
 from serve_apps.client.operations.park import ParkCalls
 from serve_apps.client.operations.resources import ResourcesCalls
 from serve_apps.client.operations.session import SessionCalls
@@ -26,6 +27,7 @@ class AllCalls(
     DevicesCalls,
     MaintenanceCalls,
     TemplatesCalls,
+    OptimizersCalls,
     HistoryCalls,
     SessionCalls,
     AccountsCalls,

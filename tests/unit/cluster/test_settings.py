@@ -46,6 +46,7 @@ def test_the_defaults_are_these() -> None:
         "grid_carbon_file": None,
         "cors_origins": (),
         "four_eyes": "auto",
+        "shadow_plans": 12,
         "keys_kept_days": 14,
         "reports_kept_days": 400,
         "device_records_kept_days": 400,
