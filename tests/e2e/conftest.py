@@ -21,7 +21,8 @@ def demo_park() -> Iterator[Park]:
     """The demo park; it runs until the session ends, unless a test has stopped it."""
     # Not pytest's own directory: what lies deep has socket names too long.
     with tempfile.TemporaryDirectory(prefix="pg-e2e-", dir="/tmp") as folder:
-        park = Park(Path(folder))
+        # One plan in shadow is enough for a promotion: another one takes five minutes.
+        park = Park(Path(folder), settings={"PARKGRID_SHADOW_PLANS": "1"})
         yield park
         park.close()
 
