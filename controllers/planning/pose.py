@@ -44,7 +44,8 @@ GRID = "grid connection"
 
 _PROMISED_VALUES = 3000
 """A day for 30 resources: each promise takes time to solve, and further ahead matters less."""
-_LEAST_STEPS_AHEAD = 8
+_MOST_PROMISES = 100
+"""With more a plan comes in time rather than steady: 300 would treble the time to solve."""
 
 _BREACH_PRICE_FACTOR = 10.0
 _LEAST_BREACH_PRICE_PER_MWH = 1000.0
@@ -215,9 +216,9 @@ def _steady(
     ago = (horizon.start_at - previous.start_at) // horizon.period
     steps = np.arange(horizon.n_steps)
     known = (steps + ago >= 0) & (steps + ago < previous.n_steps)
-    if not steered or not known.any():
+    if not 0 < len(steered) <= _MOST_PROMISES or not known.any():
         return ()
-    ahead = np.clip(_PROMISED_VALUES / len(steered), _LEAST_STEPS_AHEAD, horizon.n_steps)
+    ahead = min(_PROMISED_VALUES / len(steered), horizon.n_steps)
     falling = price_per_mwh * np.maximum(1 - steps / ahead, 0.0)
     price = series(np.where(known, falling, 0.0))
     places = np.where(known, steps + ago, 0)

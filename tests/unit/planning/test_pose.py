@@ -28,6 +28,7 @@ from controllers.resources.kinds import build_twin
 from controllers.resources.twin import Reading, Twin, TwinState
 from optimization.dispatch.plant import Load
 from optimization.dispatch.problem import Asset as EngineAsset
+from optimization.dispatch.problem import Commitment
 from optimization.dispatch.storage import Battery, HeatStore
 from tests.support.plans import T, planned, posed
 from tests.support.small_park import NOW, small_park, states_of, twins_of
@@ -58,26 +59,29 @@ def test_new_plan_changes_no_more_than_it_must() -> None:
 
 
 def test_large_park_promises_the_near_hours_only() -> None:
-    park = crowd_park(94)
-    twins = twins_of(park)
-    first = posed(park, states=crowd(twins))
-    zeros = [0.0] * T
+    # Besides batteries five others can be told what to do, sun and wind apart.
+    promises = promises_of(crowd_park(95))
+    assert len(promises) == 100
+    price = np.array(promises[0].up_price_per_mwh)
+    assert price[0] == pytest.approx(GAP_FRAC * 900.0)
+    assert np.all(np.diff(price) <= 0.0)
+    assert np.flatnonzero(price).tolist() == list(range(30))
+    assert promises_of(crowd_park(96)) == ()
+
+
+def promises_of(park: ParkDefinition) -> tuple[Commitment, ...]:
+    """Return what a park that was to rest all day is asked to stay with."""
+    twins, zeros = twins_of(park), [0.0] * T
     plan = ParkPlan(
         park_id=park.id,
         made_at=NOW,
-        start_at=first.horizon.start_at,
+        start_at=plan_horizon(NOW).start_at,
         period_s=900.0,
         status="optimal",
         expected_kw=dict.fromkeys(twins, zeros),
         park_net_kw=zeros,
     )
-    promises = posed(park, states=crowd(twins), previous=plan).problem.commitments
-    # 94 batteries and five others that can be told what to do, sun and wind apart.
-    assert len(promises) == 99
-    price = np.array(promises[0].up_price_per_mwh)
-    assert price[0] == pytest.approx(GAP_FRAC * 900.0)
-    assert np.all(np.diff(price) <= 0.0)
-    assert np.flatnonzero(price).tolist() == list(range(3000 // 99 + 1))
+    return posed(park, states=crowd(twins), previous=plan).problem.commitments
 
 
 def crowd_park(n_batteries: int = 3) -> ParkDefinition:
