@@ -22,7 +22,7 @@ from optimization.dispatch.sparse.draft import Draft, Slack
 from optimization.dispatch.sparse.extract import netted
 from optimization.dispatch.sparse.storage import Exclusive
 from optimization.highs import SparseModel
-from optimization.uncertainty.curves import price_classes, to_ticks
+from optimization.uncertainty.curves import day_classes, to_ticks
 from optimization.uncertainty.problem import BiddingProblem, Scenario
 from optimization.uncertainty.result import tail
 from optimization.uncertainty.scenarios import positions_between, probabilities
@@ -128,7 +128,7 @@ def couple(
     ticks, income = to_ticks(price, problem.market.limits), price * step_h
     between_mw = positions_between(problem, dispatches)
     worth = (1 - problem.risk_weight) * probability[:, None] * income
-    classes = np.stack([price_classes(at, probability, n_classes) for at in ticks.T], axis=1)
+    classes = day_classes(ticks, probability, n_classes)
     position = _add_positions(model, classes, worth, between_mw)
     for draft, (_, rows), sold in zip(drafts, places, position, strict=True):
         model.add(rows[draft.promised[problem.market.name]], sold, -1)

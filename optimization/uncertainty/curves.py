@@ -86,6 +86,32 @@ def venue_curve(
     return tuple(points)
 
 
+def day_classes(ticks: IntArray, probability: FloatArray, most: int) -> IntArray:
+    """Return the classes [S, T] of prices, step by step."""
+    return np.stack([price_classes(at, probability, most) for at in ticks.T], axis=1)
+
+
+def day_curves(
+    ticks: IntArray,
+    classes: IntArray,
+    power_mw: FloatArray,
+    between_mw: tuple[FloatArray, FloatArray],
+    limits: VenueLimits,
+) -> tuple[Curve, ...]:
+    """Return a curve per step; all arrays are [S, T], but the range [T] of positions."""
+    low, high = between_mw
+    return tuple(
+        venue_curve(
+            ticks[:, step],
+            classes[:, step],
+            power_mw[:, step],
+            (float(low[step]), float(high[step])),
+            limits,
+        )
+        for step in range(ticks.shape[1])
+    )
+
+
 def power_at(curve: Curve, price_per_mwh: float) -> float:
     """Return the position a curve takes at a price the venue knows."""
     taken = curve[0].power_mw

@@ -34,7 +34,7 @@ def solved(problem: BiddingProblem, bid: Bid | None = None) -> tuple[BiddingResu
 
 
 @pytest.mark.parametrize("limits", [FINE, COARSE], ids=["fine", "coarse"])
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(100))
 def test_bids_are_in_form_know_no_future_and_can_be_followed(seed: int, limits: object) -> None:
     problem = random_bidding(seed, n_scenarios=4, limits=limits, reserves=seed % 3 == 0)  # type: ignore[arg-type]
     problem = replace(problem, risk_weight=(seed % 4) / 4, confidence_frac=0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from optimization.dispatch.result import DispatchStatus
 from optimization.dispatch.rules import ProblemRefusedError
 from optimization.dispatch.storage import Battery
 from optimization.uncertainty import couple
+from optimization.uncertainty.apart import Apart
 from optimization.uncertainty.foresight import ForesightError, anticipations
 from optimization.uncertainty.problem import (
     BiddingProblem,
@@ -106,6 +108,43 @@ def test_told_to_stop_the_best_so_far_is_a_bid_in_the_venues_form() -> None:
     assert anticipations(stated, drawn(stated), bid, result.outcomes) == ()
     for told, outcome in zip(drawn(stated), result.outcomes, strict=True):
         assert violations(dispatch_in(stated, told), outcome.schedules) == ()
+
+
+def test_stopped_before_all_were_searched_together_the_bid_is_of_their_means() -> None:
+    stated = random_bidding(4, n_scenarios=6, limits=COARSE, reserves=True)
+    stated = replace(stated, risk_weight=0.4, confidence_frac=0.6)
+    whole = solve_bidding(stated, gap_frac=1e-6)
+    # One by one they tell no bound: it is known when the search of all begins.
+    early = solve_bidding(stated, gap_frac=1e-6, watch=lambda told: np.isfinite(told.bound))
+    assert early.status is DispatchStatus.INCUMBENT
+    assert "not searched together in time" in early.reason
+    assert anticipations(stated, drawn(stated), _bid_of(early), early.outcomes) == ()
+    for told, outcome in zip(drawn(stated), early.outcomes, strict=True):
+        assert violations(dispatch_in(stated, told), outcome.schedules) == ()
+    assert early.bound is not None
+    assert whole.objective is not None
+    assert early.objective is not None
+    assert early.bound <= whole.objective <= early.objective + 1e-3
+    # What it is said to come to is what it comes to.
+    judged = solve_bidding(stated, gap_frac=1e-6, bid=early.bid)
+    assert judged.objective == pytest.approx(early.objective, rel=1e-5)
+    assert judged.status is DispatchStatus.OPTIMAL
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_by_one_no_bound_is_above_what_the_best_bid_comes_to(seed: int) -> None:
+    stated = replace(
+        random_bidding(seed, n_scenarios=5), risk_weight=seed / 10, confidence_frac=0.6
+    )
+    scenarios = drawn(stated)
+    dispatches = {told.name: dispatch_in(stated, told) for told in scenarios}
+    apart = Apart(stated, scenarios, dispatches, 1e-6, None, time.perf_counter() + 60.0)
+    found = apart.first()
+    assert found is not None
+    objective = solve_bidding(stated, gap_frac=1e-6).objective
+    assert objective is not None
+    assert apart.bound <= objective + 1e-3
+    assert sum(outcome.probability for outcome in found[1]) == pytest.approx(1.0)
 
 
 def test_told_to_stop_before_there_is_any_there_is_none() -> None:
