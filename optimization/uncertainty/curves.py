@@ -73,7 +73,8 @@ def venue_curve(
         limits: of the venue.
     """
     step = limits.quantity_step_mw
-    lots = np.clip(np.round(np.rint(power_mw / step) * step, _DIGITS), *between_mw)
+    # Adding zero turns -0.0 into 0.0.
+    lots = np.clip(np.round(np.rint(power_mw / step) * step, _DIGITS), *between_mw) + 0.0
     points = [CurvePoint(price_per_mwh=limits.min_price_per_mwh, power_mw=float(lots.min()))]
     for upper in range(1, int(classes.max()) + 1):
         power = float(lots[classes == upper].max())

@@ -56,6 +56,10 @@ def test_positions_that_share_a_lot_make_one_point() -> None:
     assert [p.power_mw for p in curve] == [1.0]
 
 
+def test_nothing_is_told_as_nothing() -> None:
+    assert str(curve_of([1.0], [-0.01])[0].power_mw) == "0.0"
+
+
 def test_a_position_beyond_what_is_allowed_is_cut() -> None:
     ticks, classes = np.array([1, 2]), np.array([0, 1])
     curve = venue_curve(ticks, classes, np.array([-9.0, 9.0]), (-1.0, 2.0), LIMITS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from optimization.dispatch.physics import violations
-from optimization.dispatch.plant import Load
+from optimization.dispatch.plant import Load, Renewable
 from optimization.dispatch.problem import ConnectionPoint, DispatchProblem, ReserveProduct
 from optimization.dispatch.result import DispatchStatus
 from optimization.dispatch.rules import ProblemRefusedError
@@ -131,14 +131,48 @@ def test_stopped_before_all_were_searched_together_the_bid_is_of_their_means() -
     assert judged.status is DispatchStatus.OPTIMAL
 
 
+def _apart(stated: BiddingProblem) -> Apart:
+    scenarios = drawn(stated)
+    dispatches = {told.name: dispatch_in(stated, told) for told in scenarios}
+    return Apart(stated, scenarios, dispatches, 1e-6, None, time.perf_counter() + 60.0)
+
+
+def test_where_lots_cost_more_than_the_gap_the_answer_says_what() -> None:
+    stated = random_bidding(1, n_scenarios=4)
+    fine = solve_bidding(stated, gap_frac=1e-5)
+    assert fine.status is DispatchStatus.OPTIMAL
+    rough = replace(FINE, quantity_step_mw=0.7)
+    result = solve_bidding(
+        replace(stated, market=replace(stated.market, limits=rough)), gap_frac=1e-5
+    )
+    assert result.status is DispatchStatus.INCUMBENT
+    assert result.objective is not None
+    assert result.bound is not None
+    assert result.objective - result.bound > 1e-5 * result.objective
+    assert result.reason.startswith("bringing the bid onto the venue's lots costs ")
+    cost = float(result.reason.split()[-1])
+    assert cost == pytest.approx(result.objective - result.bound, rel=0.05)
+
+
+def test_one_by_one_a_lower_price_never_sells_more() -> None:
+    plant = Renewable(name="sun", point="grid", available_mw=(0.0, 0.0))
+    dispatch = replace(
+        DISPATCH, points=(ConnectionPoint(name="grid"),), batteries=(), renewables=(plant,)
+    )
+    bright = scenario("bright", price_per_mwh=(30.0, 30.0), available_mw={"sun": (3.0, 3.0)})
+    stated = problem(bright, scenario("dark"), dispatch=dispatch)
+    found = _apart(stated).first()
+    assert found is not None
+    assert [len(curve) for curve in found[0].curves] == [1, 1]
+    assert found[0].curves[0][0].power_mw == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_one_by_one_no_bound_is_above_what_the_best_bid_comes_to(seed: int) -> None:
     stated = replace(
         random_bidding(seed, n_scenarios=5), risk_weight=seed / 10, confidence_frac=0.6
     )
-    scenarios = drawn(stated)
-    dispatches = {told.name: dispatch_in(stated, told) for told in scenarios}
-    apart = Apart(stated, scenarios, dispatches, 1e-6, None, time.perf_counter() + 60.0)
+    apart = _apart(stated)
     found = apart.first()
     assert found is not None
     objective = solve_bidding(stated, gap_frac=1e-6).objective
