@@ -91,6 +91,8 @@ async def supervisor(
         keys_kept=timedelta(days=1),
         reports_kept=timedelta(days=1),
         device_records_kept=timedelta(days=31),
+        shadow_plans=1,
+        optimizers=tmp_path / "optimizers",
     )
     handle = runtime.spawn(Supervisor, SUPERVISOR, wiring.outside())
     yield handle
