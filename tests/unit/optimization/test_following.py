@@ -89,6 +89,21 @@ def test_energy_is_not_burnt_by_charging_and_discharging_at_once() -> None:
     assert "store: " in followed.reason
 
 
+@pytest.mark.parametrize("seed", range(6, 12))
+@pytest.mark.parametrize("digits", [6, 5])
+def test_a_day_of_powers_rounded_to_ten_watts_still_holds(seed: int, digits: int) -> None:
+    problem = random_problem(seed, n_steps=24)
+    solved = solve_dispatch(problem, deadline_s=10.0)
+    powers = {
+        name: tuple(round(power, digits) for power in schedule.power_mw)
+        for name, schedule in solved.schedules.items()
+    }
+    followed = follow(problem, powers, time_limit_s=10.0)
+    assert followed.status is DispatchStatus.INCUMBENT, followed.reason
+    assert followed.cost == pytest.approx(solved.cost, rel=1e-4)
+    assert violations(problem, followed.schedules) == ()
+
+
 def test_rounding_to_the_watt_is_forgiven() -> None:
     powers = {**IDLE, "sun": (0.5 + 1e-6, 1.0), "hall": (-1.0 - 1e-6, -1.0)}
     assert follow(SMALL, powers, time_limit_s=5.0).status is DispatchStatus.INCUMBENT
