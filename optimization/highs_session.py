@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
+from scipy import sparse
 
 from optimization.checks import BoolArray, FloatArray, IntArray
 from optimization.highs import Ended, Solution, SparseModel, read_solution
@@ -15,6 +16,9 @@ from optimization.highs import Ended, Solution, SparseModel, read_solution
 _IRREDUCIBLE = int(highspy.IisStrategy.kIisStrategyFromLp) + int(
     highspy.IisStrategy.kIisStrategyIrreducible
 )
+
+_DUAL, _PRIMAL = 1, 4
+"""Strategies of the simplex method."""
 
 _SUB_SEARCHES = (
     "mip_heuristic_run_rens",
@@ -64,9 +68,19 @@ class Session:
         """Tell whether some columns take whole numbers only."""
         return bool(self.integers.any())
 
-    def relax(self, *, time_limit_s: float) -> Solution:
-        """Minimise with whole numbers ignored; what is fixed stays fixed."""
-        self._set(solve_relaxation=True, time_limit=self._limit(time_limit_s))
+    def relax(self, *, time_limit_s: float, grown: bool = False) -> Solution:
+        """Minimise with whole numbers ignored; what is fixed stays fixed.
+
+        Args:
+            time_limit_s: HiGHS stops about then.
+            grown: since the last time there are only more columns or other costs, so that the
+                solution then is still feasible.
+        """
+        self._set(
+            solve_relaxation=True,
+            time_limit=self._limit(time_limit_s),
+            simplex_strategy=_PRIMAL if grown else _DUAL,
+        )
         self._highs.run()
         return read_solution(self._highs, mixed=False)
 
@@ -138,9 +152,7 @@ class Session:
 
     def is_feasible(self, *, time_limit_s: float) -> bool | None:
         """Tell whether any point exists; None when that is not known in time."""
-        zeros = np.zeros(len(self.lower))
-        indices = np.arange(len(zeros), dtype=np.int32)
-        self._highs.changeColsCost(len(zeros), indices, zeros)
+        self.price(np.arange(len(self.lower)), np.zeros(len(self.lower)))
         found = self.search(time_limit_s=time_limit_s, gap_frac=np.inf)
         if found.values.size:
             return True
@@ -154,6 +166,33 @@ class Session:
     def open_columns(self, columns: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         """Give columns other bounds, until ``free``."""
         self._bounds(columns, lower, upper)
+
+    def grow(self, cost: FloatArray, upper: FloatArray, coefficients: sparse.csc_matrix) -> None:
+        """Add columns from 0 on; the basis stays.
+
+        Args:
+            cost: per unit.
+            upper: bounds.
+            coefficients: rows by new columns.
+        """
+        lower, n_new = np.zeros(len(cost)), len(cost)
+        self._highs.addCols(
+            n_new,
+            cost,
+            lower,
+            upper,
+            coefficients.nnz,
+            coefficients.indptr[:-1].astype(np.int32),
+            coefficients.indices.astype(np.int32),
+            coefficients.data,
+        )
+        self.lower, self.upper = np.append(self.lower, lower), np.append(self.upper, upper)
+        self.integers = np.append(self.integers, np.zeros(n_new, dtype=np.bool_))
+
+    def price(self, columns: IntArray, cost: FloatArray) -> None:
+        """Give columns another cost."""
+        indices = columns.ravel().astype(np.int32)
+        self._highs.changeColsCost(len(indices), indices, cost.ravel())
 
     def _bounds(self, columns: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         indices = columns.ravel().astype(np.int32)

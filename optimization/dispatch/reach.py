@@ -12,6 +12,9 @@ from optimization.dispatch.plant import Electrolyser, Generator, Load, Renewable
 from optimization.dispatch.problem import Asset, ConnectionPoint, DispatchProblem
 from optimization.dispatch.storage import Battery, Fleet, HeatStore, Vehicle
 
+Reach = dict[str, tuple[FloatArray, FloatArray]]
+"""By point, the least and greatest net injection [T]."""
+
 _TINY_MW = 1e-6
 
 
@@ -61,7 +64,7 @@ def power_range(asset: Asset, n_steps: int) -> tuple[FloatArray, FloatArray]:
             return -demand - steps(asset.max_more_mw), steps(asset.max_less_mw) - demand
 
 
-def reachable(problem: DispatchProblem) -> dict[str, tuple[FloatArray, FloatArray]]:
+def reachable(problem: DispatchProblem) -> Reach:
     """Return, by point, the least and greatest net injection [T] of all behind it, unlimited."""
     n_steps = problem.n_steps
     sums = {p.name: (np.zeros(n_steps), np.zeros(n_steps)) for p in problem.points}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optimization.dispatch.problem import DispatchProblem
+from optimization.dispatch.reach import Reach
 from optimization.dispatch.sparse.draft import Draft
 from optimization.dispatch.sparse.generators import add_generators
 from optimization.dispatch.sparse.network import add_network
@@ -17,14 +18,17 @@ from optimization.dispatch.sparse.storage import (
 )
 
 
-def assemble(problem: DispatchProblem, exclusive: Exclusive | None = None) -> Draft:
+def assemble(
+    problem: DispatchProblem, exclusive: Exclusive | None = None, *, reach: Reach | None = None
+) -> Draft:
     """Build the model of a checked problem.
 
     Args:
         problem: checked.
         exclusive: by battery or vehicle, the steps [T] at which its two directions get a binary.
+        reach: of every point; left out, that of the problem's assets.
     """
-    draft = Draft(problem=problem)
+    draft = Draft(problem=problem, reach=reach or {})
     add_batteries(draft, exclusive or {})
     add_vehicles(draft, exclusive or {})
     add_heat_stores(draft)

@@ -10,6 +10,7 @@ import numpy as np
 from optimization.checks import BoolArray, FloatArray, IntArray
 from optimization.dispatch.fields import Plain
 from optimization.dispatch.problem import DispatchProblem
+from optimization.dispatch.reach import Reach, reachable
 from optimization.highs import SparseModel
 
 EPS_H = 1e-9
@@ -78,6 +79,8 @@ class Draft:
 
     problem: DispatchProblem
     model: SparseModel = field(default_factory=SparseModel)
+    reach: Reach = field(default_factory=dict)
+    """Of every point; the problem's own unless assets are to be added that it does not hold."""
     step_h: FloatArray = field(init=False)  # [T]
     start_h: FloatArray = field(init=False)
     end_h: FloatArray = field(init=False)
@@ -110,7 +113,8 @@ class Draft:
     """Rows [T] by commitment: net injection, less what is above, plus what is below."""
 
     def __post_init__(self) -> None:
-        """Lay out the horizon."""
+        """Lay out the horizon and what each point can reach."""
+        self.reach = self.reach or reachable(self.problem)
         self.step_h = np.array(self.problem.step_h)
         self.end_h = np.cumsum(self.step_h)
         self.start_h = self.end_h - self.step_h

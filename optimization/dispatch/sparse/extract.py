@@ -7,11 +7,12 @@ import numpy as np
 from optimization.checks import BoolArray, FloatArray
 from optimization.dispatch.fields import Series, series
 from optimization.dispatch.result import DispatchBreach, Schedule
-from optimization.dispatch.sparse.draft import Draft, Slack
+from optimization.dispatch.sparse.draft import Draft
 from optimization.dispatch.sparse.network import carbon_cost
 
 BOTH_WAYS_MW = 1e-6
-_BREACH = 1e-6
+BREACH = 1e-6
+"""Less than this is not told."""
 
 
 def both_ways(draft: Draft, values: FloatArray) -> dict[str, BoolArray]:
@@ -79,9 +80,20 @@ def _reserve(draft: Draft, values: FloatArray) -> dict[str, dict[str, Series]]:
     for product, parts in draft.held.items():
         for names, columns in parts:
             for name, row in zip(names, values[columns], strict=True):
-                if row.max() > _BREACH:
+                if row.max() > BREACH:
                     found.setdefault(name, {})[product] = series(row)
     return found
+
+
+def grid_prices(draft: Draft, duals: FloatArray) -> Series:
+    """Return the marginal price of energy at the grid, by duals of all rows."""
+    grid = next(point.name for point in draft.problem.points if point.parent is None)
+    return series(-duals[draft.balance[grid]] / draft.step_h + 0.0)
+
+
+def reserve_prices(draft: Draft, duals: FloatArray) -> dict[str, Series]:
+    """Return the marginal price of each product's requirement, by duals of all rows."""
+    return {name: series(duals[rows] / draft.step_h + 0.0) for name, rows in draft.required.items()}
 
 
 def point_mw(draft: Draft, values: FloatArray) -> dict[str, Series]:
@@ -94,18 +106,22 @@ def breaches(draft: Draft, values: FloatArray) -> tuple[DispatchBreach, ...]:
     found: list[DispatchBreach] = []
     for slack in draft.slacks:
         missed, cost = values[slack.columns], (values[slack.columns] * slack.cost).sum(axis=1)
-        chosen = np.flatnonzero((missed.max(axis=1, initial=0) > _BREACH) & (cost > 0))
-        found += [_breach(slack, int(n), missed[n], float(cost[n])) for n in chosen]
+        chosen = np.flatnonzero((missed.max(axis=1, initial=0) > BREACH) & (cost > 0))
+        found += [
+            breach(slack.names[n], slack.what, slack.unit, missed[n], float(cost[n]))
+            for n in chosen
+        ]
     return tuple(found)
 
 
-def _breach(slack: Slack, n: int, missed: FloatArray, cost: float) -> DispatchBreach:
-    steps = np.flatnonzero(missed > _BREACH) if len(missed) > 1 else np.zeros(0, dtype=np.int64)
+def breach(name: str, what: str, unit: str, missed: FloatArray, cost: float) -> DispatchBreach:
+    """Return a breach; ``missed`` is by step, or one number where steps do not matter."""
+    steps = np.flatnonzero(missed > BREACH) if len(missed) > 1 else np.zeros(0, dtype=np.int64)
     return DispatchBreach(
-        name=slack.names[n],
-        what=slack.what,
+        name=name,
+        what=what,
         amount=float(missed.max()),
-        unit=slack.unit,
+        unit=unit,
         steps=tuple(steps.tolist()),
         cost=cost,
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from optimization.checks import FloatArray
 from optimization.dispatch.problem import ConnectionPoint, DispatchProblem
-from optimization.dispatch.reach import depth_first, hard_limits, reachable
+from optimization.dispatch.reach import depth_first, hard_limits
 from optimization.dispatch.sparse.draft import Draft, Slack, add_exclusion
 
 _LIMITS = "import and export limits"
@@ -20,7 +20,7 @@ def add_network(draft: Draft) -> None:
     A point without limits and promises is one with the point it is connected to.
     """
     problem, model = draft.problem, draft.model
-    home = _homes(problem)
+    home = homes_of(problem)
     kept = [point for point in depth_first(problem.points) if home[point.name] == point.name]
     fixed = _fixed_mw(draft, home)
     for point in kept:
@@ -42,7 +42,7 @@ def add_network(draft: Draft) -> None:
     _add_commitments(draft)
 
 
-def _homes(problem: DispatchProblem) -> dict[str, str]:
+def homes_of(problem: DispatchProblem) -> dict[str, str]:
     """Return, by point, the nearest point towards the grid that needs columns of its own."""
     promised = {promise.point for promise in problem.commitments}
     home: dict[str, str] = {}
@@ -97,7 +97,7 @@ def _add_grid(draft: Draft, grid: ConnectionPoint) -> None:
     nothing; only there a binary keeps them apart.
     """
     problem, model, step_h = draft.problem, draft.model, draft.step_h
-    low, high = reachable(problem)[grid.name]
+    low, high = draft.reach[grid.name]
     most_import, most_export = hard_limits(grid)
     max_import, max_export = np.clip(-low, 0, most_import), np.clip(high, 0, most_export)
     none = (0.0,) * draft.n_steps

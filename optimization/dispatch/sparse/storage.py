@@ -7,7 +7,7 @@ caller names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from optimization.dispatch.sparse.draft import (
     stacked,
     stacked_series,
 )
+from optimization.dispatch.storage import Battery, Vehicle
 
 Exclusive = Mapping[str, BoolArray]
 """By asset, the steps [T] at which the two directions get a binary."""
@@ -36,8 +37,6 @@ def add_batteries(draft: Draft, exclusive: Exclusive) -> None:
         return
     names, shape = names_of(group), (len(group), draft.n_steps)
     initial, loss = stacked(group, "initial_mwh"), stacked(group, "standing_loss_frac_per_h")
-    # A store found outside its limits need not be driven back, but may not go further out.
-    idle = column(initial) * (1 - column(loss)) ** draft.end_h
     store = _two_way(
         draft,
         names,
@@ -45,10 +44,7 @@ def add_batteries(draft: Draft, exclusive: Exclusive) -> None:
             np.broadcast_to(column(stacked(group, "max_charge_mw")), shape),
             np.broadcast_to(column(stacked(group, "max_discharge_mw")), shape),
         ),
-        band=(
-            np.minimum(column(stacked(group, "min_mwh")), idle),
-            np.maximum(column(stacked(group, "max_mwh")), idle),
-        ),
+        band=battery_band(draft, group),
         initial=initial,
         loss=loss,
         efficiency=(stacked(group, "charge_efficiency"), stacked(group, "discharge_efficiency")),
@@ -65,6 +61,17 @@ def add_batteries(draft: Draft, exclusive: Exclusive) -> None:
     )
     draft.model.add(rows, store.out[bounded], draft.step_h)
     _add_levels(draft, store)
+
+
+def battery_band(draft: Draft, group: Sequence[Battery]) -> tuple[FloatArray, FloatArray]:
+    """Return least and most energy [N, T] at the end of each step."""
+    # A store found outside its limits need not be driven back, but may not go further out.
+    kept = (1 - column(stacked(group, "standing_loss_frac_per_h"))) ** draft.end_h
+    idle = column(stacked(group, "initial_mwh")) * kept
+    return (
+        np.minimum(column(stacked(group, "min_mwh")), idle),
+        np.maximum(column(stacked(group, "max_mwh")), idle),
+    )
 
 
 def _add_levels(draft: Draft, store: Store) -> None:
@@ -91,15 +98,7 @@ def add_vehicles(draft: Draft, exclusive: Exclusive) -> None:
     group = draft.problem.vehicles
     if not group:
         return
-    arrival, departure = stacked(group, "arrival_h"), stacked(group, "departure_h")
-    plugged_frac = (
-        np.clip(
-            np.minimum(column(departure), draft.end_h) - np.maximum(column(arrival), draft.start_h),
-            0,
-            draft.step_h,
-        )
-        / draft.step_h
-    )
+    plugged = plugged_frac(draft, group)
     names, initial = names_of(group), stacked(group, "initial_mwh")
     most, least = stacked(group, "max_mwh"), stacked(group, "min_mwh")
     charge, efficiency = stacked(group, "max_charge_mw"), stacked(group, "charge_efficiency")
@@ -107,12 +106,12 @@ def add_vehicles(draft: Draft, exclusive: Exclusive) -> None:
         draft,
         names,
         limits=(
-            column(charge) * plugged_frac,
-            column(stacked(group, "max_discharge_mw")) * plugged_frac,
+            column(charge) * plugged,
+            column(stacked(group, "max_discharge_mw")) * plugged,
         ),
         band=(
-            np.broadcast_to(column(np.minimum(least, initial)), plugged_frac.shape),
-            np.broadcast_to(column(most), plugged_frac.shape),
+            np.broadcast_to(column(np.minimum(least, initial)), plugged.shape),
+            np.broadcast_to(column(most), plugged.shape),
         ),
         initial=initial,
         loss=np.zeros(len(group)),
@@ -121,14 +120,30 @@ def add_vehicles(draft: Draft, exclusive: Exclusive) -> None:
         terminal=np.zeros(len(group)),
         exclusive=exclusive,
     )
-    # Who leaves after the horizon owes at its end only what cannot be charged later.
-    later_h = np.clip(departure - np.maximum(arrival, draft.end_h[-1]), 0, None)
-    due = np.clip(stacked(group, "target_mwh") - later_h * charge * efficiency, 0, None)
-    last = np.array([int(np.flatnonzero(f > EPS_H).max(initial=0)) for f in plugged_frac])
+    last, due = energy_due(draft, group)
     missing = draft.preference(names, "energy missing at departure", (len(group), 1), per_h=False)
     rows = draft.model.rows((len(group), 1), column(due), np.inf, of=names, what="energy due")
     draft.model.add(rows[:, 0], store.energy[np.arange(len(group)), last], 1)
     draft.model.add(rows, missing, 1)
+
+
+def plugged_frac(draft: Draft, group: Sequence[Vehicle]) -> FloatArray:
+    """Return the share [N, T] of each step during which each vehicle is plugged in."""
+    since = np.maximum(column(stacked(group, "arrival_h")), draft.start_h)
+    until = np.minimum(column(stacked(group, "departure_h")), draft.end_h)
+    return np.asarray(np.clip(until - since, 0, draft.step_h) / draft.step_h)
+
+
+def energy_due(draft: Draft, group: Sequence[Vehicle]) -> tuple[IntArray, FloatArray]:
+    """Return the last step [N] of each stay, and the energy [N] wanted at its end."""
+    arrival, departure = stacked(group, "arrival_h"), stacked(group, "departure_h")
+    # Who leaves after the horizon owes at its end only what cannot be charged later.
+    later_h = np.clip(departure - np.maximum(arrival, draft.end_h[-1]), 0, None)
+    speed_mw = stacked(group, "max_charge_mw") * stacked(group, "charge_efficiency")
+    due = np.clip(stacked(group, "target_mwh") - later_h * speed_mw, 0, None)
+    plugged = plugged_frac(draft, group)
+    last = np.array([int(np.flatnonzero(f > EPS_H).max(initial=0)) for f in plugged])
+    return last, due
 
 
 def _two_way(

@@ -1,0 +1,1 @@
+"""Large portfolios by price: each store answers prices alone, a small model finds them."""
