@@ -9,7 +9,7 @@ idempotent. Ray's token authentication stays as Ray sets it up: on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 import ray
@@ -24,24 +24,32 @@ NAMESPACE = "parkgrid"
 CALL_DEADLINE_S = 5.0
 
 _OBJECT_STORE_BYTES = 100_000_000
+"""Samples travel by MQTT; what goes through Ray's memory is small."""
 
 ActorHandle = Any
 """Ray's handle of a live actor; opaque outside this module."""
+Reference = Any
+"""Ray's reference to a value; likewise."""
 
 
-def start(*, n_cpus: int | None = None, temp_dir: str | None = None) -> str:
+def start(
+    *,
+    n_cpus: int | None = None,
+    temp_dir: str | None = None,
+    shared_bytes: int = _OBJECT_STORE_BYTES,
+) -> str:
     """Start a Ray cluster on this machine, ended with this process; return its address.
 
     Args:
         n_cpus: CPUs offered to tasks; None takes the machine's.
         temp_dir: where Ray keeps logs and sockets; keep it short, socket paths are limited.
+        shared_bytes: how much the processes may share in memory.
     """
     context = ray.init(
         num_cpus=n_cpus,
         namespace=NAMESPACE,
         include_dashboard=False,
-        # Samples travel by MQTT; what goes through the object store is small.
-        object_store_memory=_OBJECT_STORE_BYTES,
+        object_store_memory=shared_bytes,
         log_to_driver=False,
         _temp_dir=temp_dir,
     )
@@ -133,6 +141,36 @@ def kill(name: str) -> None:
         ray.kill(find(name), no_restart=True)
     except NotFoundError:
         return
+
+
+def put(value: object) -> Reference:
+    """Hand a value to the cluster once; given to a call, its reference becomes the value again."""
+    return ray.put(value)
+
+
+def begin(handle: ActorHandle, method: str, *args: object) -> Reference:
+    """Begin a call without waiting for its answer."""
+    return getattr(handle, method).remote(*args)
+
+
+def first_done(calls: Sequence[Reference]) -> list[Reference]:
+    """Wait until some of the calls begun have ended; return those."""
+    done, _ = ray.wait(list(calls), num_returns=1)
+    return list(done)
+
+
+def answer(begun: Reference) -> Any:
+    """Wait for a call begun, and return its answer.
+
+    Raises:
+        ActorUnavailableError: the actor is gone for good.
+    """
+    try:
+        return ray.get(begun)
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        raise ActorUnavailableError("worker") from error
 
 
 async def call(

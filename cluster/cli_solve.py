@@ -28,6 +28,10 @@ def solve(
     *,
     gap: GapOption = 1e-3,
     deadline: DeadlineOption = 300.0,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=256, help="Processes that compute, for more than 400 stores."),
+    ] = 1,
     out: OutOption = None,
 ) -> None:
     """Solve a dispatch problem; Ctrl-C answers with the best so far.
@@ -36,7 +40,9 @@ def solve(
     """
     from cluster.solve.command import run_command  # noqa: PLC0415 - other commands start faster
 
-    raise typer.Exit(run_command(file, gap_frac=gap, deadline_s=deadline, out=out))
+    raise typer.Exit(
+        run_command(file, gap_frac=gap, deadline_s=deadline, n_workers=workers, out=out)
+    )
 
 
 def bid(

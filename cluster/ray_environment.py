@@ -30,6 +30,22 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+QUIET_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # By default Ray's workers yield to every other program; control may not.
+    "RAY_worker_niceness": "0",
+    # Statistics for a dashboard that is not started cost each actor a sixth of what it
+    # needs at rest; our own figures are at /metrics.
+    "RAY_event_stats": "0",
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_enable_metrics_collection": "0",
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",
+    # Ray would otherwise warn at every start of what later versions do.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Environment of every Ray of ours."""
+
+
 @contextmanager
 def ray_folder(ray_home: Path) -> Iterator[Path]:
     """Yield a folder for sockets, whose names may not be long; ``ray`` in it leads to the home's.
@@ -72,15 +88,7 @@ def ray_environment(folder: Path) -> dict[str, str]:
         ingress["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_tied_haproxy(folder))
     return {
         **ingress,
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # By default Ray's workers yield to every other program; control may not.
-        "RAY_worker_niceness": "0",
-        # Statistics for a dashboard that is not started cost each actor a sixth of what it
-        # needs at rest; our own figures are at /metrics.
-        "RAY_event_stats": "0",
-        "RAY_task_events_report_interval_ms": "0",
-        "RAY_enable_metrics_collection": "0",
-        "REPORTER_UPDATE_INTERVAL_MS": "60000",
+        **QUIET_RAY,
         # What is deployed once need not be looked after ten times a second.
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         # A busy machine is slow to start the ingress; Ray would kill it and begin again.
@@ -88,8 +96,6 @@ def ray_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
         # Draining is for replicas that leave while others serve on; here all leave together.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
-        # Ray would otherwise warn at every start of what later versions do.
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from cluster.solve.console import Console, number, on_interrupt, read_limited
 from cluster.solve.pglib import decode_pglib
 from cluster.solve.problem_json import decode_problem, encode_result
+from cluster.solve.workers import workers
 from controllers.kernel.errors import ConfigError
+from optimization.decomposed.search import is_large
 from optimization.dispatch.problem import DispatchProblem
 from optimization.dispatch.result import DispatchResult
 from optimization.dispatch.rules import ProblemRefusedError
@@ -19,8 +21,12 @@ _PGLIB_FIELD = b'"thermal_generators"'
 _SHOWN_BREACHES = 20
 
 
-def run_command(file: Path, *, gap_frac: float, deadline_s: float, out: Path | None) -> int:
+def run_command(
+    file: Path, *, gap_frac: float, deadline_s: float, n_workers: int, out: Path | None
+) -> int:
     """Solve a file and print the answer; return the exit code.
+
+    The deadline counts from when the workers are there.
 
     Raises:
         ConfigError: the file is no problem, or breaks rules; each is told.
@@ -28,9 +34,9 @@ def run_command(file: Path, *, gap_frac: float, deadline_s: float, out: Path | N
     try:
         problem = read_problem(file)
         console = Console()
-        with on_interrupt(console):
+        with workers(n_workers if is_large(problem) else 1) as pool, on_interrupt(console):
             result = solve_dispatch(
-                problem, deadline_s=deadline_s, gap_frac=gap_frac, watch=console.watch
+                problem, deadline_s=deadline_s, gap_frac=gap_frac, watch=console.watch, pool=pool
             )
         console.end()
     except ProblemRefusedError as error:

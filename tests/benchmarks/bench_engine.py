@@ -7,16 +7,19 @@ of the processor is told beside time by the clock, for machines that do other th
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 
 from cluster.solve.pglib import decode_pglib
+from cluster.solve.workers import workers
+from optimization.decomposed.pool import Pool
 from optimization.dispatch.previous import PreviousPlan
 from optimization.dispatch.problem import DispatchProblem
 from optimization.dispatch.result import DispatchResult
 from optimization.dispatch.solve import solve_dispatch
 from optimization.dispatch.textbook.model import solve_textbook
-from tests.benchmarks.figures import figure, note, report
+from tests.benchmarks.figures import figure, load_average, note, report
 from tests.support.portfolio import one_step_later, portfolio
 from tests.support.real_data import RTS_GMLC
 
@@ -24,20 +27,28 @@ _GAP_FRAC = 1e-3
 _INSTANCES = [RTS_GMLC / f"{day}.json" for day in ("2020-01-27", "2020-07-06")]
 _LIMIT_S = 120.0
 _UC_LIMIT_S = 60.0
+_N_WORKERS = 2
 
 
 def solved(
-    problem: DispatchProblem, previous: PreviousPlan | None = None, *, limit_s: float = _LIMIT_S
+    problem: DispatchProblem,
+    previous: PreviousPlan | None = None,
+    *,
+    limit_s: float = _LIMIT_S,
+    pool: Pool | None = None,
 ) -> tuple[DispatchResult, dict[str, object], float]:
     """Return the result, what is told about it, and the seconds it took."""
     cpu_s, begun = time.process_time(), time.perf_counter()
-    result = solve_dispatch(problem, deadline_s=limit_s, gap_frac=_GAP_FRAC, previous=previous)
+    result = solve_dispatch(
+        problem, deadline_s=limit_s, gap_frac=_GAP_FRAC, previous=previous, pool=pool
+    )
     spent_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu_s
     told: dict[str, object] = {
         "status": result.status.value,
         "objective": None if result.cost is None else round(result.cost, 2),
         "gap_percent": None if result.gap_frac is None else round(100 * result.gap_frac, 4),
         "cpu_s": round(cpu_s, 3),
+        "load_average": load_average(),
     }
     return result, told, spent_s
 
@@ -54,8 +65,32 @@ def beside_textbook(problem: DispatchProblem, cpu_s: float, limit_s: float) -> d
     }
 
 
+def with_workers(problem: DispatchProblem, limit_s: float) -> dict[str, object]:
+    """Return the figures of a large portfolio, computed here and by two workers.
+
+    The time of the workers counts their start, not that of Ray; processor time is that of this
+    process alone.
+    """
+    _, told, here_s = solved(problem, limit_s=limit_s)
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    figures = told | {
+        "time": figure(here_s, "s", must=120.0, aim=30.0),
+        "memory": figure(peak_gib, "GiB", must=6.0),
+    }
+    with workers(_N_WORKERS) as pool:
+        _, told, there_s = solved(problem, limit_s=limit_s, pool=pool)
+        _, again, again_s = solved(problem, limit_s=limit_s, pool=pool)
+    figures[f"workers_{_N_WORKERS}"] = told | {
+        "time": figure(there_s, "s"),
+        "times_as_fast": round(here_s / there_s, 2),
+        "once_they_run": again | {"time": figure(again_s, "s")},
+        "times_as_fast_once_they_run": round(here_s / again_s, 2),
+    }
+    return figures
+
+
 def main(*, smoke: bool) -> None:
-    """Print the figures of portfolios, of a re-plan and of unit commitment."""
+    """Print the figures of portfolios small and large, of a re-plan and of unit commitment."""
     limit_s = 5.0 if smoke else _LIMIT_S
     figures: dict[str, object] = {}
     problem = portfolio(10, 2, n_steps=24) if smoke else portfolio(100, 10)
@@ -72,6 +107,10 @@ def main(*, smoke: bool) -> None:
     _, told, spent_s = solved(portfolio(20, 2, n_steps=24) if smoke else portfolio(1000, 20))
     figures["resources_1000"] = told | {"time": figure(spent_s, "s", must=15.0, aim=5.0)}
     note("resources_1000", figures["resources_1000"])
+    figures["resources_10000"] = with_workers(
+        portfolio(450, 2, n_steps=24) if smoke else portfolio(10_000, 20), limit_s
+    )
+    note("resources_10000", figures["resources_10000"])
     for file in [path for path in _INSTANCES if path.exists()][: 1 if smoke else None]:
         _, told, spent_s = solved(
             decode_pglib(file.read_bytes()), limit_s=min(limit_s, _UC_LIMIT_S)
