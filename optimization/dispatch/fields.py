@@ -7,6 +7,7 @@ tuples, so that a problem pickles, compares and turns into JSON without help.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -44,6 +45,12 @@ class Range:
         if self.high < INF:
             parts.append(f"below {self.high:g}" if self.below else f"at most {self.high:g}")
         return "must be " + (" and ".join(parts) or "a number")
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a number lies inside; NaN never does."""
+        low = value > self.low if self.above else value >= self.low
+        high = value < self.high if self.below else value <= self.high
+        return low and high and (isfinite(value) or (self.endless and value == INF))
 
     def hold(self, values: FloatArray) -> BoolArray:
         """Tell which values lie inside; NaN never does."""

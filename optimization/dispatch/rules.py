@@ -120,7 +120,7 @@ def out_of_range(part: Plain, path: str, n_steps: int) -> Iterator[ProblemError]
 
 def _numbers(value: object, path: str, allowed: Range, n_steps: int) -> Iterator[ProblemError]:
     if not allowed.per_step:
-        if not isinstance(value, int | float) or not allowed.hold(np.array(value)):
+        if not isinstance(value, int | float) or not allowed.holds(value):
             yield ProblemError(path, value, allowed.rule)
         return
     if not isinstance(value, tuple) or len(value) != n_steps:
