@@ -18,7 +18,13 @@ from controllers.kernel.states import INNER_ROOT
 from controllers.kernel.wire import Identifier, Wire
 
 Host = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}(?!\n)$")]
-Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s@<>,;\"]{1,64}@[^\s@<>,;\"]{1,190}(?!\n)$")]
+# Control characters by number: what "\s" takes differs between the engines of patterns.
+Address = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[^\s\x00-\x1f\x7f@<>,;\"]{1,64}@[^\s\x00-\x1f\x7f@<>,;\"]{1,190}(?!\n)$"
+    ),
+]
 
 
 class MailSecurity(StrEnum):

@@ -25,7 +25,7 @@ _LINE = r"^[^\x00-\x1f\x7f]*$"
 # The engine of these patterns knows no look-ahead, and its ``$`` is the very end.
 _SIGNAL = r"^(signals\.)?[a-z][a-z0-9_]{0,47}$"
 _HOST = r"^[A-Za-z0-9.:_-]{1,253}$"
-_MAIL = r"^[^\s@<>,;\"]{1,64}@[^\s@<>,;\"]{1,190}$"
+_MAIL = r"^[^\s\x00-\x1f\x7f@<>,;\"]{1,64}@[^\s\x00-\x1f\x7f@<>,;\"]{1,190}$"
 
 Name = Annotated[
     str,

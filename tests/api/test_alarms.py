@@ -190,6 +190,8 @@ MAIL = {"kind": "email", "host": "mail.example.org", "sender": "a@b.org", "recip
         (422, {"endpoint": {**MAIL, "recipients": []}}),
         (422, {"endpoint": {**MAIL, "sender": "a@b.org\r\nBcc: x@y.org"}}),
         (422, {"endpoint": {**MAIL, "recipients": ["c@d.org, e@f.org"]}}),
+        (422, {"endpoint": {**MAIL, "recipients": ["c\x1f@d.org"]}}),
+        (422, {"endpoint": {**MAIL, "sender": "a@b\x1c.org"}}),
         (422, {"max_per_minute": 0}),
     ],
 )
