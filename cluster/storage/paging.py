@@ -12,7 +12,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -146,7 +146,11 @@ def _instant(value: object) -> datetime:
         raise _bad_cursor() from error
     if instant.tzinfo is None:
         raise _bad_cursor()
-    return instant
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        # Beyond the first or last year, once it is in UTC.
+        raise _bad_cursor() from error
 
 
 def _write(sort: str, value: object, id_: str | int) -> str:

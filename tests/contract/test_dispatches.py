@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +31,10 @@ from tests.support.dispatches import (
     submitted,
 )
 
+# A cursor that somebody made: its place in time is before the first year.
+BEFORE_ALL_TIME = base64.urlsafe_b64encode(
+    b'{"sort":"-issued_at","value":"0001-01-01T00:00:00+14:00","id":"x"}'
+).decode()
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 ALL = DispatchFilter()
 # Databases that compare by language would put these in other orders.
@@ -177,7 +182,13 @@ async def test_a_report_that_is_none_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize(
-    ("sort", "cursor"), [("target_kw", None), ("", "bm8"), ("-issued_at", "e30")]
+    ("sort", "cursor"),
+    [
+        ("target_kw", None),
+        ("", "bm8"),
+        ("-issued_at", "e30"),
+        ("-issued_at", BEFORE_ALL_TIME),
+    ],
 )
 async def test_what_is_no_place_in_the_list_is_refused(
     store: SqlDispatches, sort: str, cursor: str | None
