@@ -36,6 +36,7 @@ from controllers.supervision import aggregate_actor, resource_actor
 from optimization.dispatch.previous import PreviousPlan
 from optimization.dispatch.problem import DispatchProblem
 from optimization.dispatch.result import DispatchResult
+from optimization.warm_start import WarmStart
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class OptimizerActor:
         self._clock = new_clock()
         self._twins = {r.id: build_twin(r.kind, r.parameters) for r in park.resources}
         self._plan: ParkPlan | None = None
+        self._warm = WarmStart()
         self._n_plans = 0
         self._problem = ""
         self._one_at_a_time = asyncio.Lock()
@@ -176,7 +178,7 @@ class OptimizerActor:
         """Return the answer to a problem, whatever happens: the seam between asking and reading."""
 
         async def built_in() -> DispatchResult:
-            return await asyncio.to_thread(_solve, posed.problem, posed.previous)
+            return await asyncio.to_thread(_solve, posed.problem, posed.previous, self._warm)
 
         return await self._bench.plan(posed.problem, built_in, SOLVE_DEADLINE_S)
 
@@ -190,14 +192,16 @@ class OptimizerActor:
                 raise ActorUnavailableError(name) from error
 
 
-def _solve(problem: DispatchProblem, previous: PreviousPlan | None) -> DispatchResult:
+def _solve(
+    problem: DispatchProblem, previous: PreviousPlan | None, warm: WarmStart
+) -> DispatchResult:
     # The solver is heavy to import, and the Supervisor imports this module too.
     from controllers.planning.engine import answer  # noqa: PLC0415
 
     if sys.platform == "linux":
         # Of this thread only: live control goes before planning.
         os.setpriority(os.PRIO_PROCESS, 0, _SOLVER_NICENESS)
-    return answer(problem, deadline_s=SOLVE_DEADLINE_S, previous=previous)
+    return answer(problem, deadline_s=SOLVE_DEADLINE_S, previous=previous, warm=warm)
 
 
 def member_plans(park: ParkDefinition, plan: ParkPlan) -> dict[str, MemberPlan]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import highspy
@@ -12,6 +12,7 @@ from scipy import sparse
 
 from optimization.checks import BoolArray, FloatArray, IntArray
 from optimization.highs import Ended, Solution, SparseModel, read_solution
+from optimization.rounding_cuts import Row
 
 _IRREDUCIBLE = int(highspy.IisStrategy.kIisStrategyFromLp) + int(
     highspy.IisStrategy.kIisStrategyIrreducible
@@ -59,7 +60,6 @@ class Session:
         self._highs = highspy.Highs()
         self._highs.setOptionValue("output_flag", False)
         model.pass_to(self._highs)
-        self._n_rows = model.n_rows
         for event in ("cbMipInterrupt", "cbSimplexInterrupt", "cbIpmInterrupt"):
             getattr(self._highs, event).subscribe(self._on_event)
 
@@ -67,6 +67,11 @@ class Session:
     def mixed(self) -> bool:
         """Tell whether some columns take whole numbers only."""
         return bool(self.integers.any())
+
+    @property
+    def n_pivots(self) -> int:
+        """Return how many steps the simplex method took the last time."""
+        return int(self._highs.getInfo().simplex_iteration_count)
 
     def relax(self, *, time_limit_s: float, grown: bool = False) -> Solution:
         """Minimise with whole numbers ignored; what is fixed stays fixed.
@@ -157,6 +162,21 @@ class Session:
         if found.values.size:
             return True
         return False if found.ended is Ended.INFEASIBLE else None
+
+    def basis(self) -> highspy.HighsBasis:
+        """Return where the simplex method ended, to go on from there later."""
+        basis: highspy.HighsBasis = self._highs.getBasis()
+        return basis
+
+    def resume(self, basis: highspy.HighsBasis) -> None:
+        """Let the next relaxation begin at a basis of the rows there are now."""
+        self._highs.setBasis(basis)
+
+    def demand(self, rows: Sequence[Row]) -> None:
+        """Add rows that no point in whole numbers breaks."""
+        for row in rows:
+            columns = row.columns.astype(np.int32)
+            self._highs.addRow(row.least, np.inf, len(columns), columns, row.coefficients)
 
     def open_rows(self, rows: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         """Give rows other bounds."""

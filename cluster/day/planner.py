@@ -25,6 +25,7 @@ from controllers.planning.park_plan import ParkPlan
 from controllers.planning.pose import pose_park
 from controllers.planning.read import read_plan
 from controllers.resources.renewables import Pv
+from optimization.warm_start import WarmStart
 
 
 class DayPlanner:
@@ -48,6 +49,7 @@ class DayPlanner:
     ) -> None:
         self._park, self._control, self._prices = park, control, prices
         self._recorded_kw, self._histories = recorded_kw, histories
+        self._warm = WarmStart()
         self.plans: list[ParkPlan] = []
         """All so far; the first is made when the day begins."""
 
@@ -65,7 +67,12 @@ class DayPlanner:
             prices=self._prices.as_of(now, horizon),
             previous=before,
         )
-        result = answer(posed.problem, deadline_s=SOLVE_DEADLINE_S, previous=posed.previous)
+        result = answer(
+            posed.problem,
+            deadline_s=SOLVE_DEADLINE_S,
+            previous=posed.previous,
+            warm=self._warm,
+        )
         plan = read_plan(posed, result, before)
         self.plans.append(plan)
         await self._control.follow(member_plans(self._park, plan))

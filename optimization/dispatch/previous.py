@@ -22,7 +22,7 @@ class PreviousPlan:
 
     def running(self, names: tuple[str, ...], start_h: FloatArray, end_h: FloatArray) -> FloatArray:
         """Return commitments [N, T] on new steps: 1 runs, 0 does not, NaN is unknown."""
-        places = self._places(start_h, end_h)
+        places = self.places(start_h, end_h)
         found = np.full((len(names), len(start_h)), np.nan)
         for row, name in zip(found, names, strict=True):
             schedule = self.result.schedules.get(name)
@@ -37,7 +37,7 @@ class PreviousPlan:
         Past its end stores and generators rest at 0; assets it does not know are absent.
         """
         end_h = np.cumsum(problem.step_h)
-        places = self._places(end_h - problem.step_h, end_h)
+        places = self.places(end_h - problem.step_h, end_h)
         if (places == len(self.step_h)).all():
             reason = f"{reason}; nothing is left of the previous plan"
             return DispatchResult(status=DispatchStatus.LATE, solve_s=solve_s, reason=reason)
@@ -55,7 +55,7 @@ class PreviousPlan:
             status=DispatchStatus.DEGRADED, solve_s=solve_s, reason=reason, schedules=schedules
         )
 
-    def _places(self, start_h: FloatArray, end_h: FloatArray) -> IntArray:
+    def places(self, start_h: FloatArray, end_h: FloatArray) -> IntArray:
         """Return the own step that holds the middle of each new step; T where none does."""
         middle_h = (start_h + end_h) / 2 + self.elapsed_h
         return np.searchsorted(np.cumsum(self.step_h), middle_h, side="right")

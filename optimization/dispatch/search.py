@@ -2,26 +2,28 @@
 
 Stores first get no binaries. The relaxation gives a bound and a point near which good commitments
 lie: a dive rounds it step by step; where that leads nowhere, what is whole is fixed and the rest
-searched; only when neither is good enough the whole model is. Where the solution takes and gives at
-the same instant (negative prices make burning energy attractive) each store is first held to its
-net direction, and only when that costs more than the gap allows binaries are added at those steps.
-Every bound stays valid for the rounds after.
+searched. Where generators must carry what nothing else can, cuts raise the bound and searches where
+solution and relaxation differ lower the cost; only when all that is not good enough the whole model
+is searched. Where the solution takes and gives at the same instant (negative prices make burning
+energy attractive) each store is first held to its net direction, and only when that costs more than
+the gap allows binaries are added at those steps. Every bound stays valid for the rounds after.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from optimization.checks import BoolArray, FloatArray
+from optimization.checks import BoolArray, FloatArray, IntArray
 from optimization.dispatch.fields import Series
 from optimization.dispatch.previous import PreviousPlan
 from optimization.dispatch.problem import DispatchProblem
 from optimization.dispatch.result import DispatchResult, DispatchStatus
 from optimization.dispatch.sparse.assemble import assemble
+from optimization.dispatch.sparse.cover import cover_rows
 from optimization.dispatch.sparse.draft import Draft
 from optimization.dispatch.sparse.extract import (
     both_ways,
@@ -34,8 +36,10 @@ from optimization.dispatch.sparse.extract import (
     schedules,
 )
 from optimization.dive import dive
-from optimization.highs import Ended
+from optimization.highs import Ended, Solution
 from optimization.highs_session import Progress, Session, Watch, fractional
+from optimization.rounding_cuts import Row, rounding_cuts
+from optimization.warm_start import WarmStart
 
 _RESERVED_FRAC = 0.2
 """Share of the time left kept for turning a solution into one that stores can follow."""
@@ -44,6 +48,13 @@ _LOCAL_FRAC = 0.4
 _LOCAL_GAP_FRAC = 0.3
 """Of the demanded gap: how well a search near the relaxation is finished."""
 TINY_COST = 1e-6
+_CUT_ROUNDS = 8
+_LEAST_RISE_FRAC = 0.01
+"""Of the demanded gap: a round of cuts that raises the bound by less is the last."""
+_AGREED = 0.05
+"""So close to a solution the relaxation is taken to agree with it."""
+_LEAST_SAVED_FRAC = 0.1
+"""Of the demanded gap: a search near a solution that saves less is the last."""
 _LEAST_SOUGHT_FRAC = 1e-4
 """More digits of the whole cost are not asked for."""
 
@@ -64,6 +75,7 @@ class Search:
     gap_frac: float
     previous: PreviousPlan | None
     watch: Watch | None
+    warm: WarmStart | None = None
     demanded_frac: float = field(init=False)
     """The gap relative to the whole cost, with what is missed at a price."""
     bound: float = -np.inf
@@ -117,7 +129,7 @@ class Search:
 
     def _round(self, draft: Draft, session: Session) -> FloatArray | None:
         """Solve one model; return its solution, which may still run both ways."""
-        relaxed = session.relax(time_limit_s=self.left_s())
+        relaxed = self._relax(draft, session)
         if relaxed.ended is Ended.INFEASIBLE:
             self.contradicts = self.best is None
             return None
@@ -129,15 +141,62 @@ class Search:
         if not fractional(relaxed.values, session.integers).any():
             self._offer(draft, session, relaxed.values)
             return relaxed.values
+        basis = session.basis()
         self._follow_previous(draft, session)
         if self.best is not None and self._close():
             return self.best.values
         values = self._dive(draft, session, relaxed.values)
+        rows = cover_rows(draft)
+        if rows and not self._close() and not session.stopped:
+            session.resume(basis)
+            nearer = self._strengthen(session, rows, relaxed.values)
+            values = self._improve(draft, session, nearer, values)
         if values is None and not session.stopped:
             values = self._search_near(draft, session, relaxed.values)
         if self._close() or session.stopped:
             return values
         return self._search_all(draft, session, values)
+
+    def _relax(self, draft: Draft, session: Session) -> Solution:
+        """Solve the relaxation, from where that of the plan in force ended."""
+        if self.warm is not None and self.previous is not None:
+            places = self.previous.places(draft.start_h, draft.end_h)
+            basis = self.warm.take(draft.model, places)
+            if basis is not None:
+                session.resume(basis)
+        relaxed = session.relax(time_limit_s=self.left_s())
+        if self.warm is not None and relaxed.ended is Ended.OPTIMAL and self.best is None:
+            self.warm.keep(draft.model, draft.n_steps, session.basis())
+        return relaxed
+
+    def _strengthen(self, session: Session, rows: Sequence[Row], relaxed: FloatArray) -> FloatArray:
+        """Raise the bound by cuts that say how much must run; return the relaxed solution then."""
+        session.demand(rows)
+        for _ in range(_CUT_ROUNDS):
+            cuts = list(rounding_cuts(rows, relaxed))
+            session.demand(cuts)
+            cut = session.relax(time_limit_s=_LOCAL_FRAC * self.left_s())
+            if not cuts or cut.ended is not Ended.OPTIMAL:
+                break
+            least = self.bound + _LEAST_RISE_FRAC * self.demanded_frac * abs(self.bound)
+            self.bound, relaxed = max(self.bound, cut.bound), cut.values
+            if self._close() or self.bound < least:
+                break
+        return relaxed
+
+    def _improve(
+        self, draft: Draft, session: Session, relaxed: FloatArray, values: FloatArray | None
+    ) -> FloatArray | None:
+        """Search where a solution and the relaxation differ, as long as that finds better ones."""
+        while values is not None and not self._close() and not session.stopped:
+            cost = draft.model.costs() @ values
+            agreed = session.integers & (np.abs(relaxed - values) < _AGREED)
+            better = self._search_fixed(draft, session, np.flatnonzero(agreed), values)
+            saved = 0.0 if better is None else cost - draft.model.costs() @ better
+            if saved <= _LEAST_SAVED_FRAC * self.demanded_frac * abs(cost):
+                break
+            values = better
+        return values
 
     def _search_all(
         self, draft: Draft, session: Session, values: FloatArray | None
@@ -174,8 +233,14 @@ class Search:
         self, draft: Draft, session: Session, relaxed: FloatArray
     ) -> FloatArray | None:
         """Search with everything fixed that is whole in the relaxation."""
-        settled = np.flatnonzero(session.integers & ~fractional(relaxed, session.integers, 1e-3))
-        session.fix(settled, np.round(relaxed[settled]))
+        settled = session.integers & ~fractional(relaxed, session.integers, 1e-3)
+        return self._search_fixed(draft, session, np.flatnonzero(settled), relaxed)
+
+    def _search_fixed(
+        self, draft: Draft, session: Session, fixed: IntArray, values: FloatArray
+    ) -> FloatArray | None:
+        """Search with some columns fixed at whole numbers."""
+        session.fix(fixed, np.round(values[fixed]))
         self.local = True
         near = session.search(
             time_limit_s=_LOCAL_FRAC * self.left_s(),

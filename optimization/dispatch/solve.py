@@ -13,6 +13,7 @@ from optimization.dispatch.result import DispatchResult, DispatchStatus
 from optimization.dispatch.rules import check
 from optimization.dispatch.search import Search
 from optimization.highs_session import Watch
+from optimization.warm_start import WarmStart
 
 _LEAST_EXPLAIN_S = 2.0
 
@@ -25,6 +26,7 @@ def solve_dispatch(
     previous: PreviousPlan | None = None,
     watch: Watch | None = None,
     pool: Pool | None = None,
+    warm: WarmStart | None = None,
 ) -> DispatchResult:
     """Return the cheapest schedule that can be found in time, or why there is none.
 
@@ -37,6 +39,8 @@ def solve_dispatch(
         previous: the plan in force, to start from and to fall back on.
         watch: asked now and then whether to stop; told True, the best so far is the answer.
         pool: computes for a large portfolio; left out, this process does.
+        warm: left by solving the plan in force, to begin with; holds this solve's end afterwards.
+            Large portfolios do without.
 
     Raises:
         ProblemRefusedError: the problem breaks rules; no solver was run.
@@ -46,7 +50,7 @@ def solve_dispatch(
     due = begun + deadline_s
     search = decomposition(
         problem, due=due, gap_frac=gap_frac, previous=previous, watch=watch, pool=pool or Here()
-    ) or Search(problem, due, gap_frac, previous, watch)
+    ) or Search(problem, due, gap_frac, previous, watch, warm)
     search.run()
     if search.contradicts:
         conflicts = explain(problem, max(search.left_s(), _LEAST_EXPLAIN_S))

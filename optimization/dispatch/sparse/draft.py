@@ -15,6 +15,8 @@ from optimization.highs import SparseModel
 
 EPS_H = 1e-9
 Names = tuple[str, ...]
+Most = tuple[IntArray, IntArray, FloatArray]
+"""What power and reserve upwards can be at most: columns, their steps, and MW of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,7 @@ class Units:
     """Rows that bound power from below (coefficient -1), likewise."""
     first_slope: FloatArray  # [N], cost of the first MWh above the minimum
     last_slope: FloatArray  # [N]
+    most: Most
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from optimization.dispatch.sparse.draft import (
     EPS_H,
     Draft,
     Injection,
+    Most,
     Names,
     Units,
     column,
@@ -88,7 +89,8 @@ def add_generators(draft: Draft) -> None:
     )
     slopes = _add_cost(draft, machines)
     _add_starts(draft, machines)
-    upward = [_add_capacity(draft, machines), _add_ramp_up(draft, machines)]
+    capacity, most = _add_capacity(draft, machines)
+    upward = [capacity, _add_ramp_up(draft, machines)]
     downward = _add_ramp_down(draft, machines)
     draft.injections += [Injection(names, above, 1.0), Injection(names, on, column(least))]
     draft.running.append((names, on))
@@ -98,7 +100,7 @@ def add_generators(draft: Draft) -> None:
             heat = unit.heat_per_mw * draft.step_h
             model.add(rows, above[n], -heat)
             model.add(rows, on[n], -heat * least[n])
-    draft.units.append(Units(names, on, above, _joined(upward), downward, *slopes))
+    draft.units.append(Units(names, on, above, _joined(upward), downward, *slopes, most))
 
 
 def _joined(blocks: list[_Block]) -> _Block:
@@ -224,10 +226,13 @@ def _discount(unit: Generator, off_h: FloatArray) -> FloatArray:
     return np.asarray(costs[-1] - costs[np.clip(place, 0, None)])
 
 
-def _add_capacity(draft: Draft, machines: _Machines) -> _Block:
+def _add_capacity(draft: Draft, machines: _Machines) -> tuple[_Block, Most]:
     """Bound power above the minimum by the starts before and the stop after each step.
 
     A start and a stop that the minimum time keeps apart share one row; others need two.
+
+    Returns:
+        The rows, and what the first row of each step leaves of the maximum.
     """
     model, span = draft.model, machines.span_mw
     n_units, n_steps = machines.on.shape
@@ -245,24 +250,32 @@ def _add_capacity(draft: Draft, machines: _Machines) -> _Block:
     model.add(rows, machines.on, -column(span))
     n, t, s = np.nonzero(starts & (missing > _TINY))
     model.add(rows[n, t], machines.started[n, s], missing[n, t, s])
+    full = span + stacked(machines.group, "min_mw")
+    place = np.indices((n_units, n_steps)).reshape(2, -1)
+    most = [
+        (machines.on.ravel(), place[1], full[place[0]]),
+        (machines.started[n, s], t, -missing[n, t, s]),
+    ]
 
     n, t = np.nonzero(machines.last_mw[:, 1:] < column(span) - _TINY)
     start, stop = machines.start_mw[n, t], machines.last_mw[n, t + 1]
     apart = draft.step_h[t] < least_up[n, 0, 0] - EPS_H
     leaves = np.where(apart, span[n] - stop, np.clip(start - stop, 0, None))
     model.add(rows[n, t], machines.stopped[n, t + 1], leaves)
+    most.append((machines.stopped[n, t + 1], t, -leaves))
     n, t, start, stop = n[~apart], t[~apart], start[~apart], stop[~apart]
     own = model.rows(n.shape, -np.inf, 0)
     model.add(own, machines.above[n, t], 1)
     model.add(own, machines.on[n, t], -span[n])
     model.add(own, machines.stopped[n, t + 1], span[n] - stop)
     model.add(own, machines.started[n, t], np.clip(stop - start, 0, None))
-    place = np.indices((n_units, n_steps)).reshape(2, -1)
-    return (
+    block = (
         np.concatenate([rows.ravel(), own]),
         np.concatenate([place[0], n]),
         np.concatenate([place[1], t]),
     )
+    columns, steps, mw = (np.concatenate(part) for part in zip(*most, strict=True))
+    return block, (columns, steps, mw)
 
 
 def _add_ramp_up(draft: Draft, machines: _Machines) -> _Block:
