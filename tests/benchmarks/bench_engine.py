@@ -10,6 +10,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from math import isfinite
+from statistics import geometric_mean
 
 from cluster.solve.pglib import decode_pglib
 from cluster.solve.workers import workers
@@ -19,14 +21,13 @@ from optimization.dispatch.problem import DispatchProblem
 from optimization.dispatch.result import DispatchResult
 from optimization.dispatch.solve import solve_dispatch
 from optimization.dispatch.textbook.model import solve_textbook
+from optimization.warm_start import WarmStart
 from tests.benchmarks.figures import figure, load_average, note, report
 from tests.support.portfolio import one_step_later, portfolio
 from tests.support.real_data import RTS_GMLC
 
 _GAP_FRAC = 1e-3
-_INSTANCES = [RTS_GMLC / f"{day}.json" for day in ("2020-01-27", "2020-07-06")]
 _LIMIT_S = 120.0
-_UC_LIMIT_S = 60.0
 _N_WORKERS = 2
 
 
@@ -36,11 +37,17 @@ def solved(
     *,
     limit_s: float = _LIMIT_S,
     pool: Pool | None = None,
+    warm: WarmStart | None = None,
 ) -> tuple[DispatchResult, dict[str, object], float]:
     """Return the result, what is told about it, and the seconds it took."""
     cpu_s, begun = time.process_time(), time.perf_counter()
     result = solve_dispatch(
-        problem, deadline_s=limit_s, gap_frac=_GAP_FRAC, previous=previous, pool=pool
+        problem,
+        deadline_s=limit_s,
+        gap_frac=_GAP_FRAC,
+        previous=previous,
+        pool=pool,
+        warm=warm,
     )
     spent_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu_s
     told: dict[str, object] = {
@@ -53,16 +60,28 @@ def solved(
     return result, told, spent_s
 
 
-def beside_textbook(problem: DispatchProblem, cpu_s: float, limit_s: float) -> dict[str, object]:
+def beside_textbook(
+    problem: DispatchProblem, engine: dict[str, object], limit_s: float
+) -> dict[str, object]:
     """Return the figures of the textbook form, and how many times less the engine takes."""
     answer = solve_textbook(problem, gap_frac=_GAP_FRAC, time_limit_s=limit_s)
-    return {
-        "objective": round(answer.cost, 2),
-        "gap_percent": round(100 * (answer.cost - answer.bound) / max(abs(answer.cost), 1e-6), 4),
+    found = isfinite(answer.cost)
+    gap_frac = (answer.cost - answer.bound) / max(abs(answer.cost), 1e-6) if found else 0.0
+    told: dict[str, object] = {
+        "objective": round(answer.cost, 2) if found else None,
+        "gap_percent": round(100 * gap_frac, 4) if found else None,
         "solve_s": round(answer.solve_s, 2),
         "cpu_s": round(answer.cpu_s, 2),
-        "times_the_engine_by_cpu": round(answer.cpu_s / cpu_s, 1),
     }
+    times = until_proven_s(told, limit_s) / until_proven_s(engine, limit_s)
+    return told | {"times_the_engine_by_cpu": round(times, 2)}
+
+
+def until_proven_s(told: dict[str, object], limit_s: float) -> float:
+    """Return the processor's seconds to the proven gap; at least the limit where it was not."""
+    gap_percent = told["gap_percent"]
+    proven = gap_percent is not None and float(str(gap_percent)) <= 100 * _GAP_FRAC
+    return float(str(told["cpu_s"])) if proven else limit_s
 
 
 def with_workers(problem: DispatchProblem, limit_s: float) -> dict[str, object]:
@@ -94,14 +113,15 @@ def main(*, smoke: bool) -> None:
     limit_s = 5.0 if smoke else _LIMIT_S
     figures: dict[str, object] = {}
     problem = portfolio(10, 2, n_steps=24) if smoke else portfolio(100, 10)
-    result, told, spent_s = solved(problem)
+    warm = WarmStart()
+    result, told, spent_s = solved(problem, warm=warm)
     figures["resources_100"] = told | {
         "time": figure(spent_s, "s", must=2.0, aim=0.5),
-        "textbook": beside_textbook(problem, float(str(told["cpu_s"])), limit_s),
+        "textbook": beside_textbook(problem, told, limit_s),
     }
     note("resources_100", figures["resources_100"])
     previous = PreviousPlan(result=result, step_h=problem.step_h, elapsed_h=problem.step_h[0])
-    _, told, spent_s = solved(one_step_later(problem, result), previous)
+    _, told, spent_s = solved(one_step_later(problem, result), previous, warm=warm)
     figures["replan_100"] = told | {"time": figure(spent_s, "s", must=0.5, aim=0.1)}
     note("replan_100", figures["replan_100"])
     _, told, spent_s = solved(portfolio(20, 2, n_steps=24) if smoke else portfolio(1000, 20))
@@ -111,12 +131,16 @@ def main(*, smoke: bool) -> None:
         portfolio(450, 2, n_steps=24) if smoke else portfolio(10_000, 20), limit_s
     )
     note("resources_10000", figures["resources_10000"])
-    for file in [path for path in _INSTANCES if path.exists()][: 1 if smoke else None]:
-        _, told, spent_s = solved(
-            decode_pglib(file.read_bytes()), limit_s=min(limit_s, _UC_LIMIT_S)
-        )
-        figures[f"rts_gmlc_{file.stem}"] = told | {"time": figure(spent_s, "s")}
+    ratios = []
+    for file in sorted(RTS_GMLC.glob("*.json"))[: 1 if smoke else None]:
+        problem = decode_pglib(file.read_bytes())
+        _, told, spent_s = solved(problem, limit_s=limit_s)
+        beside = beside_textbook(problem, told, limit_s)
+        figures[f"rts_gmlc_{file.stem}"] = told | {"time": figure(spent_s, "s"), "textbook": beside}
         note(file.stem, figures[f"rts_gmlc_{file.stem}"])
+        ratios.append(float(str(beside["times_the_engine_by_cpu"])))
+    if ratios:
+        figures["rts_gmlc_times_the_engine_by_cpu"] = round(geometric_mean(ratios), 1)
     report(figures)
 
 
