@@ -49,7 +49,12 @@ def solve_dispatch(
     check(problem)
     due = begun + deadline_s
     search = decomposition(
-        problem, due=due, gap_frac=gap_frac, previous=previous, watch=watch, pool=pool or Here()
+        problem,
+        due=due,
+        gap_frac=gap_frac,
+        previous=previous,
+        watch=watch,
+        pool=Here() if pool is None else pool,
     ) or Search(problem, due, gap_frac, previous, watch, warm)
     search.run()
     if search.contradicts:

@@ -21,6 +21,7 @@ from cluster.solve.problem_json import encode_problem
 from optimization.decomposed.answers import answer
 from optimization.decomposed.pool import Here
 from optimization.decomposed.portfolio import decidable, divide
+from optimization.dispatch.solve import solve_dispatch
 from tests.support.portfolio import portfolio
 from tests.support.waiting import wait_until
 
@@ -71,6 +72,13 @@ def test_workers_answer_prices_as_this_process_does(pool: OptimizerPool) -> None
     for mine, theirs in zip(here, there, strict=True):
         np.testing.assert_array_equal(mine.least, theirs.least)
         np.testing.assert_array_equal(mine.one_way[1], theirs.one_way[1])
+
+
+def test_the_engine_lets_the_pool_compute(pool: OptimizerPool) -> None:
+    problem = portfolio(600, 0, n_steps=24)
+    here, there = (solve_dispatch(problem, deadline_s=60.0, pool=where) for where in (None, pool))
+    assert here.cost == there.cost
+    assert len(pool) == 2
 
 
 def test_it_grows_with_its_queue_and_shrinks_when_idle(pool: OptimizerPool) -> None:
