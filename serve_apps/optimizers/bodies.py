@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -62,7 +61,7 @@ class DeployBody(Body):
         """
         try:
             return base64.b64decode(self.content_base64, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise DomainError("content_base64", "(not shown)", "must be base 64") from error
 
 

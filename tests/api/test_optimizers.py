@@ -111,6 +111,7 @@ async def test_a_repeated_deployment_is_one(world: World) -> None:
     ("changes", "field"),
     [
         ({"content_base64": "not base 64"}, "content_base64"),
+        ({"content_base64": "Ä"}, "content_base64"),
         ({"content_base64": base64.b64encode(b"def solver(): pass").decode()}, "content"),
         ({"file_name": "greedy.sh"}, "file_name"),
         ({"file_name": "../greedy.py"}, "file_name"),
@@ -118,7 +119,7 @@ async def test_a_repeated_deployment_is_one(world: World) -> None:
         ({"environment": "../../bin"}, "environment"),
         ({"content_base64": "A" * 700_000}, "content_base64"),
     ],
-    ids=["base64", "no solve", "kind", "path", "name", "environment", "size"],
+    ids=["base64", "no letter of it", "no solve", "kind", "path", "name", "environment", "size"],
 )
 async def test_what_cannot_be_deployed_is_refused(
     world: World, changes: dict[str, Any], field: str
